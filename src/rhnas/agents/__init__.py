@@ -1,0 +1,1 @@
+"""Hardware agents behind ask and tell."""

@@ -1,0 +1,1 @@
+"""Agents and schemes at equal budgets."""

@@ -1,0 +1,52 @@
+"""The command ``rhnas``: parses, calls the library, prints; exit codes as in docs/cli.md."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+from click.exceptions import Abort, ClickException
+
+from rhnas.cli.output import stderr
+from rhnas.errors import RhnasError
+
+app = typer.Typer(
+    name="rhnas",
+    help="Find a neural network and the accelerator it runs on together, and get a design that can be built.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    0: done and positive; 1: done, the answer is no; 2: the user's mistake; 3: a tool or extra is missing.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(given, standalone_mode=False)
+    except RhnasError as error:
+        _report(error, "--json" in given)
+        sys.exit(error.exit_code)
+    except ClickException as error:
+        _report(RhnasError(error.format_message(), fix="see rhnas --help"), "--json" in given)
+        sys.exit(2)
+    except (Abort, KeyboardInterrupt):
+        stderr.print("interrupted; what was finished is kept")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: RhnasError, json_output: bool) -> None:
+    if json_output:
+        sys.stdout.write(json.dumps(error.to_json()) + "\n")
+        return
+    stderr.print(f"[bold red]error:[/] {error.what}", soft_wrap=True)
+    if error.got is not None:
+        stderr.print(f"  got: {error.got}", soft_wrap=True, markup=False)
+    if error.fix is not None:
+        stderr.print(f"  fix: {error.fix}", soft_wrap=True, markup=False)

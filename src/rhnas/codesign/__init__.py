@@ -1,0 +1,1 @@
+"""The joint loop of network and hardware search."""

@@ -1,0 +1,76 @@
+"""Writing files so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rhnas.errors import RhnasError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replace ``path`` with ``content`` in one step.
+
+    The content goes to a temporary file in the same folder, is flushed to disk, and is renamed over
+    ``path``; a crash or a full disk leaves the previous file as it was.
+
+    Raises:
+        RhnasError: The disk is full or the folder cannot be written.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_atomically(target, "hello")
+        >>> target.read_text()
+        'hello'
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise RhnasError(
+            f"{path} must be writable",
+            got=error.strerror or error,
+            fix="free disk space or choose another --out; what was there before is untouched",
+        ) from error
+
+
+def canonical_json(value: Any) -> str:
+    """One fixed text per value: sorted keys, no spaces; what identities are hashed from."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write an indented JSON object atomically; NaN is refused, since JSON has none."""
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RhnasError: The file is absent, not JSON, or not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RhnasError(f"{path} must be readable", got=error.strerror or error) from error
+    except ValueError as error:
+        raise RhnasError(f"{path} must hold JSON", got=error, fix="write it again or delete it") from error
+    if not isinstance(value, dict):
+        raise RhnasError(f"{path} must hold one JSON object", got=type(value).__name__)
+    return value

@@ -1,0 +1,1 @@
+"""Networks as workloads: the zoo, ONNX import, and network spaces."""

@@ -1,0 +1,260 @@
+"""The interface between searches and accelerators: costs, tables, outcomes, platforms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+
+from rhnas.errors import SettingsError
+from rhnas.space import DesignBatch, FeasibleSet, Rule, Space
+from rhnas.workload import BoolArray, FloatArray, IntArray, Layer
+
+
+class Objective(StrEnum):
+    """What a search minimises for a given accuracy."""
+
+    LATENCY = "latency"
+    ENERGY = "energy"
+    EDP = "edp"
+
+    def score(self, cycles: FloatArray, energy_pj: FloatArray) -> FloatArray:
+        """The objective's natural logarithm, so that differences are log ratios; any common shape.
+
+        Example:
+            >>> float(Objective.EDP.score(np.array(np.e), np.array(np.e)))
+            2.0
+        """
+        log_cycles, log_energy = np.log(cycles), np.log(energy_pj)
+        if self is Objective.LATENCY:
+            return np.asarray(log_cycles)
+        return np.asarray(log_energy if self is Objective.ENERGY else log_cycles + log_energy)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Whole-network cost of designs under the best shared choice of mappings.
+
+    Attributes:
+        cycles: float64 (B,); nan where a layer has no mapping.
+        energy_pj: float64 (B,); nan likewise.
+        mu: float64 (B,): the exchange rate in cycles per pJ that every layer's choice shares
+            (0: cycles alone, inf: energy alone).
+    """
+
+    cycles: FloatArray
+    energy_pj: FloatArray
+    mu: FloatArray
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of designs x layers as lower convex hulls over mappings. Legend: B designs, L layers, K points.
+
+    Attributes:
+        cycles: int64 (B, L, K), ascending along K; rows shorter than K repeat their last point.
+        energy_pj: float64 (B, L, K), descending along K.
+        mapped: bool (B, L): whether the layer has a mapping; where not, the numbers are zero and unused.
+        launch_cycles: int64 (B,): cycles of a program beside its layers.
+        launch_energy_pj: float64 (B,).
+    """
+
+    cycles: IntArray
+    energy_pj: FloatArray
+    mapped: BoolArray
+    launch_cycles: IntArray
+    launch_energy_pj: FloatArray
+
+    def at(self, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Cost per layer where every layer minimises ``cycles + mu * energy_pj``.
+
+        Args:
+            mu: float64 (B,), cycles per pJ; ``inf`` minimises energy.
+
+        Returns:
+            (cycles float64 (B, L), energy_pj float64 (B, L)); nan where there is no mapping.
+        """
+        finite = np.where(np.isinf(mu), 0.0, mu)[:, None, None]
+        weighted = np.where(
+            np.isinf(mu)[:, None, None], self.energy_pj, self.cycles + finite * self.energy_pj
+        )
+        best = weighted.argmin(axis=2)[:, :, None]  # (B, L, 1)
+        cycles = np.take_along_axis(self.cycles, best, axis=2)[:, :, 0].astype(np.float64)
+        energy = np.take_along_axis(self.energy_pj, best, axis=2)[:, :, 0]
+        return np.where(self.mapped, cycles, np.nan), np.where(self.mapped, energy, np.nan)
+
+    def totals(self, objective: Objective, weights: FloatArray | None = None) -> Totals:
+        """The exact optimum over all combinations of the layers' mappings.
+
+        The network's reachable (cycles, energy) pairs are the Minkowski sum of the layers' hulls. A linear
+        objective is minimal at an end of that sum's lower hull; a product of two positive sums is
+        quasi-concave, so its minimum over the hull lies at a vertex as well, and each vertex is the common
+        choice at one mu (METHOD: one mu shared by all layers).
+
+        Args:
+            objective: What is minimised.
+            weights: float64 (L,): multiplicity of each layer (expected counts during a search); ones if None.
+        """
+        weight = np.ones(self.cycles.shape[1]) if weights is None else weights
+        if objective is Objective.LATENCY:
+            mu = np.zeros(len(self.cycles))
+        elif objective is Objective.ENERGY:
+            mu = np.full(len(self.cycles), np.inf)
+        else:
+            mu = self._edp_mu(weight)
+        cycles, energy = self.at(mu)
+        return Totals(
+            (cycles * weight).sum(1) + self.launch_cycles,
+            (energy * weight).sum(1) + self.launch_energy_pj,
+            mu,
+        )
+
+    def _edp_mu(self, weight: FloatArray) -> FloatArray:
+        """Walk the summed hull from least cycles to least energy; the mu of its vertex of least EDP, (B,)."""
+        steps_c = np.diff(self.cycles, axis=2) * weight[:, None]  # (B, L, K-1), >= 0
+        steps_e = np.diff(self.energy_pj, axis=2) * weight[:, None]  # <= 0
+        batch = len(self.cycles)
+        flat_c, flat_e = steps_c.reshape(batch, -1), steps_e.reshape(batch, -1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.where(flat_e < 0, flat_c / -flat_e, np.inf)  # cycles paid per pJ saved
+        order = np.argsort(rate, axis=1, kind="stable")
+        rate = np.take_along_axis(rate, order, axis=1)
+        start_c = (self.cycles[:, :, 0] * weight).sum(1) + self.launch_cycles
+        start_e = (self.energy_pj[:, :, 0] * weight).sum(1) + self.launch_energy_pj
+        zeros = np.zeros((batch, 1))
+        path_c = (
+            np.concatenate([zeros, np.take_along_axis(flat_c, order, axis=1).cumsum(1)], 1) + start_c[:, None]
+        )
+        path_e = (
+            np.concatenate([zeros, np.take_along_axis(flat_e, order, axis=1).cumsum(1)], 1) + start_e[:, None]
+        )
+        rates = np.concatenate([zeros, rate], axis=1)
+        product = np.where(np.isfinite(rates), path_c * path_e, np.inf)
+        vertex = product.argmin(axis=1)
+        lower = rates[np.arange(batch), vertex]
+        following = np.minimum(vertex + 1, rates.shape[1] - 1)
+        upper = rates[np.arange(batch), following]
+        # Any mu strictly between the rates around a vertex selects it.
+        between = np.isfinite(upper) & (following > vertex)
+        return np.asarray(np.where(between, (lower + upper) / 2, lower * 2 + 1e-30))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation tells an agent.
+
+    Attributes:
+        objectives: float64 (B, M): log of each objective, lower is better; nan where slack is negative.
+        slack: float64 (B, C): >= 0 where usable; here whether every layer has a mapping.
+    """
+
+    objectives: FloatArray
+    slack: FloatArray
+
+
+class CostModel(ABC):
+    """Predicts what layers cost on designs."""
+
+    @abstractmethod
+    def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
+        """Cost of every design on every layer.
+
+        Args:
+            batch: B structurally realizable designs.
+            layers: L layers.
+
+        Returns:
+            Cost with leading shape (B, L).
+        """
+
+    @abstractmethod
+    def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
+        """Physical lower bound on cycles: max(MACs / array, bytes read / bus, written / bus), (B, L)."""
+
+
+class Platform(ABC):
+    """A family of accelerators: spaces, rules of every level, costs, and what can be built of them."""
+
+    name: str
+
+    @abstractmethod
+    def space(self, name: str) -> Space:
+        """The named design space.
+
+        Raises:
+            SettingsError: There is none of that name; the message lists those there are.
+        """
+
+    @abstractmethod
+    def cost_model(self, **options: Any) -> CostModel:
+        """The cost model; options are the platform's own (VTA: technology, timing, schedule)."""
+
+    @abstractmethod
+    def rules(
+        self,
+        *,
+        layers: Sequence[Layer] = (),
+        chainable: bool = False,
+        fpga: str | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> tuple[Rule, ...]:
+        """Rules of the further levels asked for, to be given to ``Space.feasible``.
+
+        Args:
+            layers: Every one of them must have a mapping.
+            chainable: Whole networks must run with nothing on the host.
+            fpga: The part whose resources and memory bandwidth must suffice.
+            limits: Upper bounds by name, in the platform's own names (VTA: macs, bus_bits, sram_kib).
+        """
+
+    @abstractmethod
+    def default(self) -> dict[str, int]:
+        """The default accelerator as a full row of physical values."""
+
+    @abstractmethod
+    def config(self, row: Mapping[str, int]) -> Any:
+        """The typed configuration; exists only if realizable.
+
+        Raises:
+            InfeasibleDesignError: A structural rule is broken; names it and the nearest fix.
+        """
+
+
+def load_platform(name: str = "vta") -> Platform:
+    """The platform of that name, found by the entry point ``rhnas.platforms``.
+
+    Raises:
+        SettingsError: None of that name is installed.
+
+    Example:
+        >>> load_platform("vta").name
+        'vta'
+    """
+    found = {entry.name: entry for entry in entry_points(group="rhnas.platforms")}
+    if name not in found:
+        raise SettingsError(f"platform must be one of {sorted(found)}", got=name)
+    platform = found[name].load()()
+    if not isinstance(platform, Platform):
+        raise SettingsError(f"the entry point {name!r} must name a Platform", got=type(platform).__name__)
+    return platform
+
+
+def feasible_designs(
+    platform: Platform,
+    space: Space,
+    *,
+    layers: Sequence[Layer] = (),
+    chainable: bool = False,
+    fpga: str | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> FeasibleSet:
+    """Designs of a space that meet the structural rules and every further level asked for."""
+    extra = platform.rules(layers=layers, chainable=chainable, fpga=fpga, limits=limits)
+    found = space.feasible(extra)
+    found.require_some()
+    return found

@@ -1,0 +1,1 @@
+"""Other accelerators behind the same interface."""

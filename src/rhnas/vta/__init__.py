@@ -1,0 +1,1 @@
+"""The VTA platform: configuration, rules, cost model, program and hardware."""
