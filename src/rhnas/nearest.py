@@ -1,0 +1,105 @@
+"""The smallest change that makes a design realizable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rhnas.space import CHUNK, Choice, DesignBatch, Rule, Space
+from rhnas.workload import BoolArray, IntArray
+
+
+def nearest_design(space: Space, row: Mapping[str, int], rules: Sequence[Rule]) -> dict[str, int] | None:
+    """The design that meets all rules with the fewest index steps from ``row``.
+
+    Ties go to fewer changed keys, then to the lexicographically smallest row. Values of ``row`` that the
+    space does not have may stay as they are: a fix never changes what no rule forbids.
+
+    Args:
+        space: Where to look.
+        row: One value per choice of the space.
+        rules: What must hold.
+
+    Returns:
+        A full row, ``row`` itself if it meets the rules, or None where no design does.
+
+    Example:
+        >>> from rhnas.vta.spaces import DEFAULT, VTA_INTEL
+        >>> found = nearest_design(VTA_INTEL, DEFAULT | {"LOG_ACC_BUFF_SIZE": 18}, VTA_INTEL.rules)
+        >>> describe_change(DEFAULT | {"LOG_ACC_BUFF_SIZE": 18}, found)
+        'LOG_ACC_BUFF_SIZE=17'
+    """
+    wide = _including(space, row)
+    start = wide.encode(row)  # (D,)
+    distance = _steps(wide.shape, start)
+    for radius in range(int(distance.max()) + 1):
+        flat = np.flatnonzero(distance == radius).astype(np.int64)
+        found = wide.unravel(flat[_holds(wide, flat, rules)])  # (B, D), rows ascending
+        if len(found):
+            best = int((found != start).sum(axis=1).argmin())
+            return wide.decode(found[best : best + 1]).row(0)
+    return None
+
+
+def single_change(space: Space, row: Mapping[str, int], rule: Rule) -> dict[str, int] | None:
+    """The smallest change of one key that satisfies one rule; other rules may then break.
+
+    Returns:
+        The changed key with its value; None where no single key suffices.
+    """
+    wide = _including(space, row)
+    start = wide.encode(row)
+    candidates = np.unique(
+        np.array(
+            [
+                [*start[:d], value, *start[d + 1 :]]
+                for d, size in enumerate(wide.shape)
+                for value in range(size)
+                if value != start[d]
+            ],
+            dtype=np.int64,
+        ),
+        axis=0,
+    )  # (B, D), rows ascending
+    holding = candidates[rule.slack(wide.decode(candidates)) >= 0]
+    if not len(holding):
+        return None
+    best = int(np.abs(holding - start).sum(axis=1).argmin())
+    fixed = wide.decode(holding[best : best + 1]).row(0)
+    return {key: value for key, value in fixed.items() if value != row[key]}
+
+
+def describe_change(row: Mapping[str, int], fixed: Mapping[str, int]) -> str:
+    """The keys in which ``fixed`` differs from ``row``, as ``KEY=VAL,KEY=VAL``."""
+    return ",".join(f"{key}={value}" for key, value in fixed.items() if value != row[key])
+
+
+def _including(space: Space, row: Mapping[str, int]) -> Space:
+    """The space, enlarged where it lacks a value of ``row``."""
+    choices = tuple(
+        Choice(name=choice.name, values=tuple(sorted({*choice.values, row[choice.name]})))
+        for choice in space.choices
+    )
+    return replace(space, choices=choices)
+
+
+def _steps(shape: tuple[int, ...], start: IntArray) -> IntArray:
+    """Index steps from ``start`` to every point, flat."""
+    total = np.zeros(shape, dtype=np.int64)
+    for axis, (size, origin) in enumerate(zip(shape, start, strict=True)):
+        along = np.ones(len(shape), dtype=np.int64)
+        along[axis] = size
+        total += np.abs(np.arange(size) - origin).reshape(along)
+    return total.reshape(-1)
+
+
+def _holds(space: Space, flat: IntArray, rules: Sequence[Rule]) -> BoolArray:
+    """Which of the flat positions meet all rules; later rules look only at what is left."""
+    left = np.ones(len(flat), dtype=np.bool_)
+    for first in range(0, len(flat), CHUNK):
+        chunk = slice(first, first + CHUNK)
+        batch: DesignBatch = space.decode(space.unravel(flat[chunk]))
+        left[chunk] = (space.slack(batch, rules) >= 0).all(axis=1)
+    return left

@@ -1,0 +1,79 @@
+"""The VTA family as a platform: what searches see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, final
+
+from rhnas.platform import CostModel, Platform
+from rhnas.space import DesignBatch, Rule, Space
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.rules import CHAINABLE, limit_rules
+from rhnas.vta.spaces import DEFAULT, space_named
+from rhnas.workload import FloatArray, Layer
+
+
+@final
+class VtaPlatform(Platform):
+    """The VTA generator with its spaces ``vta-intel`` and ``vta``.
+
+    Example:
+        >>> VtaPlatform().space("vta-intel").feasible().count
+        6472
+    """
+
+    name = "vta"
+
+    def space(self, name: str) -> Space:
+        """``vta-intel`` (Intel Labs' explorer) or ``vta`` (the wide one)."""
+        return space_named(name)
+
+    def cost_model(self, **options: Any) -> CostModel:
+        """The analytical model; options ``technology``, ``timing`` and ``schedule``."""
+        model: CostModel = import_module("rhnas.vta.cost").VtaCostModel(**options)
+        return model
+
+    def rules(
+        self,
+        *,
+        layers: Sequence[Layer] = (),
+        chainable: bool = False,
+        fpga: str | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> tuple[Rule, ...]:
+        """Rules of the levels limit, chainable and mapping as asked for."""
+        return (
+            *limit_rules(limits or {}),
+            *((CHAINABLE,) if chainable else ()),
+            *mapping_rules(layers),
+        )
+
+    def default(self) -> dict[str, int]:
+        """1x16x16, 15/15/18/17, 64-bit bus."""
+        return dict(DEFAULT)
+
+    def config(self, row: Mapping[str, int]) -> AcceleratorConfig:
+        """The configuration; exists only if realizable."""
+        return AcceleratorConfig.from_row(row)
+
+
+def mapping_rules(layers: Sequence[Layer]) -> tuple[Rule, ...]:
+    """One rule per distinct layer shape: its smallest mapping fits the scratchpads."""
+    distinct = {layer.shape: layer for layer in reversed(layers)}
+    return tuple(_mapping_rule(layer) for layer in reversed(distinct.values()))
+
+
+def _mapping_rule(layer: Layer) -> Rule:
+    def slack(batch: DesignBatch) -> FloatArray:
+        found: FloatArray = import_module("rhnas.vta.mapping").mapping_slack(batch, layer)
+        return found
+
+    return Rule(
+        name=f"mapping.{layer.name}",
+        level="mapping",
+        invariant=f"layer {layer.name!r} has a mapping",
+        reason="its smallest tile does not fit a scratchpad or the micro-op buffer",
+        source="docs/realizability.md, mapping level",
+        slack=slack,
+    )
