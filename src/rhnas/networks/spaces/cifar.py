@@ -1,0 +1,25 @@
+"""The space ``cifar``: residual networks for 32x32 colour pictures.
+
+Every operation is the cheapest of all on some realizable design (tests/networks/test_spaces.py prints
+which), so none is there for decoration. That is why the inverted bottleneck with kernel 5 expands by 2: at
+the expansion of kernel 3 it would cost more on every machine.
+"""
+
+from __future__ import annotations
+
+from rhnas.networks.spaces.residual import ResidualSettings, StageSettings
+
+CIFAR = ResidualSettings(
+    name="cifar",
+    picture=(3, 32, 32),
+    classes=10,
+    stem_widths=(16, 24, 32),
+    stem_pool=True,
+    stages=tuple(
+        StageSettings(
+            widths=tuple(scale * width for width in (16, 24, 32, 48, 64)), depths=(1, 2, 3, 4), stride=stride
+        )
+        for scale, stride in ((1, 1), (2, 2), (4, 2))
+    ),
+    ops=("dense", "bottleneck", "fused_e2", "inverted_e3_k3", "inverted_e2_k5", "grouped"),
+)
