@@ -1,0 +1,101 @@
+"""A scratchpad of tensors: one tensor read a cycle, a bus beat or a whole tensor written a cycle."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+
+def log2(value: int) -> int:
+    """The exponent of a power of two."""
+    return value.bit_length() - 1
+
+
+class Scratchpad(wiring.Component):
+    """``depth`` tensors of ``tensor_bits`` each, filled from a memory bus of ``bus_bits``.
+
+    Where a tensor is wider than the bus it arrives as slices, one a beat. Where it is narrower, a beat
+    carries ``lanes`` tensors: the memory is then cut into as many banks by the low bits of the tensor index,
+    and a beat is rotated so that each tensor meets its bank, whatever the alignment on either side.
+
+    Ports:
+        read_index, read_data: The tensor at ``read_index`` appears in the next cycle.
+        write, write_index, write_data: A whole tensor; wins over a beat in the same cycle.
+        beat_index, beat_mask, beat_data: Tensor index of the beat's first lane (signed: lanes before the
+            first valid one may lie before the buffer), and which slices or lanes are written.
+    """
+
+    def __init__(self, *, depth: int, tensor_bits: int, bus_bits: int) -> None:
+        self.depth = depth
+        self.tensor_bits = tensor_bits
+        self.bus_bits = bus_bits
+        self.slices = max(1, tensor_bits // bus_bits)
+        self.lanes = max(1, bus_bits // tensor_bits)
+        index = log2(depth)
+        super().__init__(
+            {
+                "read_index": In(index),
+                "read_data": Out(tensor_bits),
+                "write": In(1),
+                "write_index": In(index),
+                "write_data": In(tensor_bits),
+                "beat_index": In(signed(index + 2)),
+                "beat_mask": In(max(self.slices, self.lanes)),
+                "beat_data": In(bus_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        return self._sliced(m) if self.lanes == 1 else self._banked(m)
+
+    def _sliced(self, m: Module) -> Module:
+        m.submodules.memory = mem = memory.Memory(shape=unsigned(self.tensor_bits), depth=self.depth, init=[])
+        read = mem.read_port()
+        write = mem.write_port(granularity=min(self.bus_bits, self.tensor_bits))
+        m.d.comb += [
+            read.addr.eq(self.read_index),
+            read.en.eq(1),
+            self.read_data.eq(read.data),
+            write.addr.eq(Mux(self.write, self.write_index, self.beat_index)),
+            write.data.eq(Mux(self.write, self.write_data, self.beat_data.replicate(self.slices))),
+            write.en.eq(Mux(self.write, ~0, self.beat_mask)),
+        ]
+        return m
+
+    def _banked(self, m: Module) -> Module:
+        bank_bits = log2(self.lanes)
+        rows = max(1, self.depth // self.lanes)
+        read_bank, read_row = _split(self.read_index, bank_bits)
+        write_bank, write_row = _split(self.write_index, bank_bits)
+        selected = Signal(bank_bits)
+        m.d.sync += selected.eq(read_bank)
+        data = []
+        for bank in range(self.lanes):
+            m.submodules[f"bank{bank}"] = mem = memory.Memory(
+                shape=unsigned(self.tensor_bits), depth=rows, init=[]
+            )
+            read, write = mem.read_port(), mem.write_port()
+            # The lane of the beat that meets this bank, and the tensor index it carries.
+            lane = Signal(bank_bits, name=f"lane{bank}")
+            index = Signal(signed(len(self.beat_index)), name=f"index{bank}")
+            arrived = self.beat_data.word_select(lane, self.tensor_bits)
+            m.d.comb += [
+                lane.eq(bank - self.beat_index),
+                index.eq(self.beat_index + lane),
+                read.addr.eq(read_row),
+                read.en.eq(1),
+                write.addr.eq(Mux(self.write, write_row, index[bank_bits:])),
+                write.data.eq(Mux(self.write, self.write_data, arrived)),
+                write.en.eq(Mux(self.write, write_bank == bank, self.beat_mask.bit_select(lane, 1))),
+            ]
+            data.append(read.data)
+        m.d.comb += self.read_data.eq(Cat(*data).word_select(selected, self.tensor_bits))
+        return m
+
+
+def _split(index: Signal, bank_bits: int) -> tuple[Value, Value]:
+    """The bank and the row of a tensor index; a shallow scratchpad has one row."""
+    wide = Cat(index, Const(0, bank_bits + 1))
+    return wide[:bank_bits], wide[bank_bits:]

@@ -1,0 +1,91 @@
+"""The nested loop of GEMM and ALU instructions: one micro-op a step, indices two cycles later."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+ITERATION_BITS = 14
+"""Width of the two loop counts (main ``hw_spec_const.h``)."""
+WALK_CYCLES = 2
+"""From the cycle of a step's micro-op address to that of its indices: micro-op read, addition."""
+
+
+class Walk(wiring.Component):
+    """Steps through ``for outer, for inner, for micro-op`` and adds the loop offsets to each micro-op.
+
+    One step a cycle, or one every second cycle while ``halved`` is set (an ALU instruction that reads two
+    tensors through one port). Fields must stay stable from ``start`` to ``done``.
+
+    Args of the constructor:
+        uop_bits: Width of a micro-op address.
+        fields: For each of the micro-op's index fields its (offset, width); the width is also that of
+            the loop factors and of the index that comes out.
+    """
+
+    def __init__(self, *, uop_bits: int, fields: dict[str, tuple[int, int]]) -> None:
+        self.fields = fields
+        ports: dict[str, object] = {
+            "start": In(1),
+            "halved": In(1),
+            "uop_begin": In(uop_bits),
+            "uop_end": In(uop_bits + 1),
+            "iter_out": In(ITERATION_BITS),
+            "iter_in": In(ITERATION_BITS),
+            "uop_index": Out(uop_bits),
+            "uop_data": In(32),
+            "valid": Out(1),
+            "last": Out(1),
+        }
+        for name, (_, width) in fields.items():
+            ports |= {f"{name}_factor_out": In(width), f"{name}_factor_in": In(width), name: Out(width)}
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        running, idle_half = Signal(), Signal()
+        outer, inner = Signal(ITERATION_BITS), Signal(ITERATION_BITS)
+        uop = Signal.like(self.uop_index)
+        last_uop, last_inner = Signal(), Signal()
+        last, step = Signal(), Signal()
+        m.d.comb += [
+            self.uop_index.eq(uop),
+            step.eq(running & ~idle_half),
+            last_uop.eq(uop + 1 == self.uop_end),
+            last_inner.eq(inner + 1 == self.iter_in),
+            last.eq(last_uop & last_inner & (outer + 1 == self.iter_out)),
+        ]
+        with m.If(self.start):
+            m.d.sync += [running.eq(1), idle_half.eq(0), uop.eq(self.uop_begin), outer.eq(0), inner.eq(0)]
+        with m.Elif(running):
+            m.d.sync += idle_half.eq(self.halved & ~idle_half)
+            with m.If(step):
+                m.d.sync += [
+                    running.eq(~last),
+                    uop.eq(Mux(last_uop, self.uop_begin, uop + 1)),
+                    inner.eq(Mux(last_uop, Mux(last_inner, 0, inner + 1), inner)),
+                    outer.eq(outer + (last_uop & last_inner)),
+                ]
+        read, read_last = Signal(), Signal()
+        m.d.sync += [read.eq(step), read_last.eq(step & last), self.valid.eq(read), self.last.eq(read_last)]
+        for name in self.fields:
+            self._index(m, name, step, last_uop, last_inner)
+        return m
+
+    def _index(self, m: Module, name: str, step: Signal, last_uop: Signal, last_inner: Signal) -> None:
+        """Keep one field's loop offset as running sums, and add it to the micro-op a cycle later."""
+        offset, width = self.fields[name]
+        row, here, delayed = (Signal(width, name=f"{name}_{part}") for part in ("row", "here", "delayed"))
+        next_row = row + getattr(self, f"{name}_factor_out")
+        next_here = here + getattr(self, f"{name}_factor_in")
+        with m.If(self.start):
+            m.d.sync += [row.eq(0), here.eq(0)]
+        with m.Elif(step & last_uop):
+            m.d.sync += here.eq(Mux(last_inner, next_row, next_here))
+            with m.If(last_inner):
+                m.d.sync += row.eq(next_row)
+        m.d.sync += [
+            delayed.eq(here),
+            getattr(self, name).eq(self.uop_data[offset : offset + width] + delayed),
+        ]
