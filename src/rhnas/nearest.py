@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rhnas.space import CHUNK, Choice, DesignBatch, Rule, Space
-from rhnas.workload import BoolArray, IntArray
+from rhnas.space import Choice, Rule, Space
+from rhnas.workload import IntArray
 
 
 def nearest_design(space: Space, row: Mapping[str, int], rules: Sequence[Rule]) -> dict[str, int] | None:
@@ -35,8 +35,8 @@ def nearest_design(space: Space, row: Mapping[str, int], rules: Sequence[Rule]) 
     start = wide.encode(row)  # (D,)
     distance = _steps(wide.shape, start)
     for radius in range(int(distance.max()) + 1):
-        flat = np.flatnonzero(distance == radius).astype(np.int64)
-        found = wide.unravel(flat[_holds(wide, flat, rules)])  # (B, D), rows ascending
+        ring = np.flatnonzero(distance == radius).astype(np.int64)
+        found = wide.unravel(_holds(wide, ring, rules))  # (B, D), rows ascending
         if len(found):
             best = int((found != start).sum(axis=1).argmin())
             return wide.decode(found[best : best + 1]).row(0)
@@ -95,11 +95,9 @@ def _steps(shape: tuple[int, ...], start: IntArray) -> IntArray:
     return total.reshape(-1)
 
 
-def _holds(space: Space, flat: IntArray, rules: Sequence[Rule]) -> BoolArray:
-    """Which of the flat positions meet all rules; later rules look only at what is left."""
-    left = np.ones(len(flat), dtype=np.bool_)
-    for first in range(0, len(flat), CHUNK):
-        chunk = slice(first, first + CHUNK)
-        batch: DesignBatch = space.decode(space.unravel(flat[chunk]))
-        left[chunk] = (space.slack(batch, rules) >= 0).all(axis=1)
-    return left
+def _holds(space: Space, flat: IntArray, rules: Sequence[Rule]) -> IntArray:
+    """Those of the flat positions that meet all rules; later rules look only at what is left."""
+    for rule in rules:
+        if len(flat):
+            flat = flat[rule.slack(space.at(flat)) >= 0]
+    return flat

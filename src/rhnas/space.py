@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 
 import numpy as np
 
@@ -87,6 +88,8 @@ class Rule:
         reason: Why a design that breaks it cannot be built or used.
         source: Where the condition comes from.
         slack: ``slack(batch)`` is float64 (B,), >= 0 exactly where the rule holds.
+        reads: The choices that the slack depends on, None for all of them. A sweep then looks at their
+            combinations only and hands over no other column.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Rule:
     reason: str
     source: str
     slack: Callable[[DesignBatch], FloatArray]
+    reads: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,30 +179,54 @@ class Space:
         """Indices (B, D) to flat positions (B,), row-major."""
         return np.asarray(np.ravel_multi_index(tuple(indices.T), self.shape), dtype=np.int64)
 
+    def at(self, flat: IntArray) -> DesignBatch:
+        """The designs at flat positions (B,), row-major; faster than ``decode`` of ``unravel``."""
+        positions = np.unravel_index(flat, self.shape)
+        return DesignBatch(
+            {
+                choice.name: np.asarray(choice.values, dtype=np.int64)[position]
+                for choice, position in zip(self.choices, positions, strict=True)
+            }
+        )
+
     @cached_property
     def _structural(self) -> FeasibleSet:
-        return self._sweep(self.rules, np.ones(self.points, dtype=np.bool_))
+        return FeasibleSet(space=self, allowed=np.ones(self.shape, dtype=np.bool_)).restrict(self.rules)
 
     def feasible(self, extra: Sequence[Rule] = ()) -> FeasibleSet:
         """Every design that satisfies the structural rules and ``extra`` ones, found by a full sweep."""
-        if not extra:
-            return self._structural
-        return self._sweep(extra, self._structural.allowed.reshape(-1))
-
-    def _sweep(self, rules: Sequence[Rule], start: BoolArray) -> FeasibleSet:
-        allowed = start.copy()
-        for flat in np.array_split(np.flatnonzero(start), max(1, self.points // CHUNK)):
-            if len(flat):
-                batch = self.decode(self.unravel(flat))
-                allowed[flat] = (self.slack(batch, rules) >= 0).all(axis=1)
-        return FeasibleSet(space=self, allowed=allowed.reshape(self.shape))
+        return self._structural.restrict(extra)
 
     def violations(self) -> dict[str, int]:
         """For each structural rule the number of points that break it; overlaps are counted."""
-        counts = np.zeros(len(self.rules), dtype=np.int64)
-        for flat in np.array_split(np.arange(self.points), max(1, self.points // CHUNK)):
-            counts += (self.slack(self.decode(self.unravel(flat))) < 0).sum(axis=0)
-        return {rule.name: int(count) for rule, count in zip(self.rules, counts, strict=True)}
+        counts = {}
+        for rule in self.rules:
+            held = self.holds(rule)
+            counts[rule.name] = int((~held).sum()) * (self.points // held.size)
+        return counts
+
+    def holds(self, rule: Rule, among: BoolArray | None = None) -> BoolArray:
+        """Where a rule holds, asked once per combination of the choices it reads.
+
+        Args:
+            rule: The rule.
+            among: bool, the space's shape: the designs that matter, None for all; a combination that no
+                such design has is not asked for and counts as False.
+
+        Returns:
+            bool, one axis per choice, of length 1 for choices that the rule does not read.
+        """
+        kept = [rule.reads is None or choice.name in rule.reads for choice in self.choices]
+        part = Space(name=self.name, rules=(), choices=tuple(compress(self.choices, kept)))
+        if among is None:
+            asked = np.arange(part.points)
+        else:
+            asked = np.flatnonzero(among.any(axis=tuple(a for a, keep in enumerate(kept) if not keep)))
+        found = np.zeros(part.points, dtype=np.bool_)
+        for first in range(0, len(asked), CHUNK):
+            flat = asked[first : first + CHUNK]
+            found[flat] = rule.slack(part.at(flat)) >= 0
+        return found.reshape([size if keep else 1 for size, keep in zip(self.shape, kept, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -276,7 +304,10 @@ class FeasibleSet:
 
     def restrict(self, rules: Sequence[Rule]) -> FeasibleSet:
         """The designs of this set that meet further rules."""
-        return self.space._sweep(rules, self.allowed.reshape(-1)) if rules else self
+        allowed = self.allowed
+        for rule in rules:
+            allowed = allowed & self.space.holds(rule, allowed)
+        return FeasibleSet(space=self.space, allowed=allowed) if rules else self
 
     def require_some(self) -> None:
         """Raise if no design is left.

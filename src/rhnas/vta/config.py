@@ -18,6 +18,7 @@ from rhnas.vta.rules import (
     BUS,
     INT8_BITS,
     KEYS,
+    KIB,
     LOG_ACC_BITS,
     LOG_BYTE_BITS,
     LOG_INP_BITS,
@@ -250,7 +251,7 @@ R4: 20 + 2 (A + I) <= 64 bits (slack -2); got 1x16x16_15_15_18_18_64; nearest re
     @property
     def sram_kib(self) -> float:
         """Micro-op, input, weight and accumulator scratchpads; the output one is derived and not counted."""
-        return int(sram_bytes(DesignBatch.of(self.to_row()))[0]) / 1024
+        return int(sram_bytes(DesignBatch.of(self.to_row()))[0]) / KIB
 
     @property
     def _depths(self) -> DerivedDepths:

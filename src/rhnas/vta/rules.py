@@ -28,6 +28,7 @@ LOG_INP_BITS, LOG_WGT_BITS, LOG_ACC_BITS, LOG_UOP_BITS = 3, 3, 5, 5
 INT8_BITS = 1 << LOG_INP_BITS
 """Bits of an activation, a weight and an output."""
 LOG_BYTE_BITS = 3
+KIB = 1 << 10
 
 WORD_BITS = 64
 """Half an instruction; no field straddles the two halves (main ``hw_spec.h``, C bit-fields)."""
@@ -59,20 +60,35 @@ class DerivedDepths:
         (13, 11, 10, 11)
     """
 
-    uop: IntArray
-    inp: IntArray
-    wgt: IntArray
-    acc: IntArray
+    batch: DesignBatch
 
     @classmethod
     def of(cls, batch: DesignBatch) -> Self:
         """Depths of a batch; negative where a scratchpad is smaller than one tensor."""
-        return cls(
-            uop=batch[UOP_BUFFER] + (LOG_BYTE_BITS - LOG_UOP_BITS),
-            inp=batch[INP_BUFFER] - batch[BATCH] - batch[BLOCK_IN] + (LOG_BYTE_BITS - LOG_INP_BITS),
-            wgt=batch[WGT_BUFFER] - batch[BLOCK_OUT] - batch[BLOCK_IN] + (LOG_BYTE_BITS - LOG_WGT_BITS),
-            acc=batch[ACC_BUFFER] - batch[BATCH] - batch[BLOCK_OUT] + (LOG_BYTE_BITS - LOG_ACC_BITS),
-        )
+        return cls(batch)
+
+    @property
+    def uop(self) -> IntArray:
+        """U, of the micro-op scratchpad."""
+        return self.batch[UOP_BUFFER] + (LOG_BYTE_BITS - LOG_UOP_BITS)
+
+    @property
+    def inp(self) -> IntArray:
+        """I, of the input scratchpad."""
+        batch = self.batch
+        return batch[INP_BUFFER] - batch[BATCH] - batch[BLOCK_IN] + (LOG_BYTE_BITS - LOG_INP_BITS)
+
+    @property
+    def wgt(self) -> IntArray:
+        """W, of the weight scratchpad."""
+        batch = self.batch
+        return batch[WGT_BUFFER] - batch[BLOCK_OUT] - batch[BLOCK_IN] + (LOG_BYTE_BITS - LOG_WGT_BITS)
+
+    @property
+    def acc(self) -> IntArray:
+        """A, of the accumulator scratchpad; the output scratchpad has the same depth."""
+        batch = self.batch
+        return batch[ACC_BUFFER] - batch[BATCH] - batch[BLOCK_OUT] + (LOG_BYTE_BITS - LOG_ACC_BITS)
 
 
 def _scratchpads(batch: DesignBatch) -> IntArray:
@@ -133,6 +149,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="a scratchpad or a loop-factor field would have no bits",
         source="IL core/Configs.scala:71-75; IL apps/params/dsexplorer.py",
         slack=as_slack(_scratchpads),
+        reads=KEYS[:7],
     ),
     Rule(
         name="R2",
@@ -141,6 +158,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="the six loop factors of a GEMM instruction fill its high word",
         source="IL core/Decode.scala:73",
         slack=as_slack(_gemm_word),
+        reads=(*KEYS[:3], *KEYS[4:7]),
     ),
     Rule(
         name="R3",
@@ -149,6 +167,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="the micro-op range of a GEMM or ALU instruction fills its low word",
         source="IL core/Decode.scala:81,130; main hw_spec.h",
         slack=as_slack(_low_word),
+        reads=(UOP_BUFFER,),
     ),
     Rule(
         name="R4",
@@ -157,6 +176,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="the four loop factors and the immediate of an ALU instruction fill its high word",
         source="IL core/Decode.scala:123; main hw_spec.h, VTAAluInsn",
         slack=as_slack(_alu_word),
+        reads=(*KEYS[:3], INP_BUFFER, ACC_BUFFER),
     ),
     Rule(
         name="R7",
@@ -165,6 +185,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="the store unit cuts a wide output tensor into whole bus words row by row",
         source="main TensorStoreNarrowVME.scala:50; IL TensorStoreNarrowVME.scala:53",
         slack=as_slack(_store),
+        reads=(BATCH, BLOCK_OUT, BUS),
     ),
     Rule(
         name="R8",
@@ -173,6 +194,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="the dot product needs at least one adder",
         source="main TensorGemm.scala:89; IL TensorGemm.scala:94",
         slack=as_slack(_dot_product),
+        reads=(BLOCK_IN,),
     ),
     Rule(
         name="R12",
@@ -181,6 +203,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="fetch and load units exist for these widths only",
         source="main Fetch.scala:69, FetchWideVME.scala:61; IL README.md",
         slack=as_slack(_bus),
+        reads=(BUS,),
     ),
     Rule(
         name="R13",
@@ -189,6 +212,7 @@ STRUCTURAL: tuple[Rule, ...] = (
         reason="the scratchpad address of a load or store has 16 bits",
         source="main hw_spec_const.h",
         slack=as_slack(_depth_index),
+        reads=KEYS[:7],
     ),
 )
 """Rules that every accelerator of the family must meet, whatever runs on it."""
@@ -201,6 +225,7 @@ CHAINABLE = Rule(
     "moves whole tensors: it cannot permute lanes",
     source="main hw_spec.h, VTAMemInsn: two-dimensional transfers of whole tensors",
     slack=as_slack(_lanes),
+    reads=KEYS[:3],
 )
 """Whole networks run without the host between layers."""
 
@@ -212,13 +237,18 @@ def macs_per_cycle(batch: DesignBatch) -> IntArray:
 
 def sram_bytes(batch: DesignBatch) -> IntArray:
     """Bytes of the uop, inp, wgt and acc scratchpads, int64 (B,); the output one is derived."""
-    return sum((np.int64(1) << batch[key] for key in KEYS[3:7]), np.zeros(len(batch), dtype=np.int64))
+    return np.asarray(sum(np.int64(1) << batch[key] for key in KEYS[3:7]))
 
 
-_LIMITS: Mapping[str, tuple[str, IntSlack]] = {
-    "macs": ("multipliers", macs_per_cycle),
-    "bus_bits": ("bits of memory bus", lambda batch: batch[BUS]),
-    "sram_kib": ("KiB of uop, inp, wgt and acc scratchpads", lambda batch: -(-sram_bytes(batch) // 1024)),
+def sram_kib(batch: DesignBatch) -> IntArray:
+    """The same in KiB, rounded up, int64 (B,)."""
+    return -(-sram_bytes(batch) // KIB)
+
+
+_LIMITS: Mapping[str, tuple[str, IntSlack, tuple[str, ...]]] = {
+    "macs": ("multipliers", macs_per_cycle, KEYS[:3]),
+    "bus_bits": ("bits of memory bus", lambda batch: batch[BUS], (BUS,)),
+    "sram_kib": ("KiB of uop, inp, wgt and acc scratchpads", sram_kib, KEYS[3:7]),
 }
 
 
@@ -245,7 +275,7 @@ def _limit_rule(name: str, bound: int) -> Rule:
         raise SettingsError(f"a limit must be one of {sorted(_LIMITS)}", got=name)
     if bound <= 0:
         raise SettingsError(f"limit {name!r} must be positive", got=bound)
-    unit, amount = _LIMITS[name]
+    unit, amount, reads = _LIMITS[name]
     return Rule(
         name=f"limit.{name}",
         level="limit",
@@ -253,4 +283,5 @@ def _limit_rule(name: str, bound: int) -> Rule:
         reason="the chip budget asked for is exceeded",
         source="--limit",
         slack=as_slack(lambda batch: bound - amount(batch)),
+        reads=reads,
     )
