@@ -17,8 +17,8 @@ def disassemble(instruction: Instruction) -> str:
 
     Example:
         >>> from rhnas.vta.isa import Memory
-        >>> disassemble(Load(memory_type=Memory.INP, dram_base=64, y_size=2, x_size=3, x_stride=8, push_next=True))
-        'LOAD INP sram 0 <- dram 64, 2 x 3 stride 8; push next'
+        >>> disassemble(Load(memory_type=Memory.INP, dram_base=64, x_size=3, push_next=True))
+        'LOAD INP sram 0 <- dram 64, 1 x 3 stride 1; push next'
         >>> disassemble(Gemm(uop_end=4, iter_in=7, dst_factor_in=1, src_factor_in=2))
         'GEMM uops 0:4, 1 x 7, dst +0 +1, src +0 +2, wgt +0 +0'
     """
@@ -43,7 +43,9 @@ def _body(instruction: Instruction) -> str:
 
 
 def _loop(loop: Loop) -> str:
-    factors = f"dst +{loop.dst_factor_out} +{loop.dst_factor_in}, src +{loop.src_factor_out} +{loop.src_factor_in}"
+    factors = (
+        f"dst +{loop.dst_factor_out} +{loop.dst_factor_in}, src +{loop.src_factor_out} +{loop.src_factor_in}"
+    )
     return f"uops {loop.uop_bgn}:{loop.uop_end}, {loop.iter_out} x {loop.iter_in}, {factors}"
 
 

@@ -1,7 +1,8 @@
 """The instruction set: 128-bit instructions and 32-bit micro-ops with fields sized by the configuration.
 
 For the default configuration every bit lies where upstream VTA puts it (apache/tvm-vta ``hw_spec.h``,
-``hw_spec_const.h``). An instruction is two 64-bit words, least significant bit first; no field straddles them.
+``hw_spec_const.h``). An instruction is two 64-bit words, least significant bit first, and no field straddles
+them.
 Ours beyond upstream: ALU operations CLP and MOV, loads padded with the least value (bit 58), and the int8
 accumulator load that upstream has in its functional simulator only. ``docs/isa.md`` draws the layout.
 """
@@ -177,7 +178,9 @@ class Field:
     @property
     def limits(self) -> tuple[int, int]:
         """Least and greatest value."""
-        return (-(1 << self.width - 1), (1 << self.width - 1) - 1) if self.signed else (0, (1 << self.width) - 1)
+        return (
+            (-(1 << self.width - 1), (1 << self.width - 1) - 1) if self.signed else (0, (1 << self.width) - 1)
+        )
 
     def place(self, value: int, where: str) -> int:
         """The value in its bits; a ProgramError naming field, value and width where it does not fit."""
@@ -224,8 +227,19 @@ def layout(opcode: Opcode, config: AcceleratorConfig) -> tuple[Field, ...]:
         known = {field.name for field in fields(KINDS[opcode])} | {"opcode"}
         return tuple(field for field in wide if field.name in known)
     uop, inp, wgt, acc = index_bits(config)
-    bounds = (("reset", 1), ("uop_bgn", uop), ("uop_end", uop + 1), ("iter_out", LOOP_BITS), ("iter_in", LOOP_BITS))
-    factors = (("dst_factor_out", acc), ("dst_factor_in", acc), ("src_factor_out", inp), ("src_factor_in", inp))
+    bounds = (
+        ("reset", 1),
+        ("uop_bgn", uop),
+        ("uop_end", uop + 1),
+        ("iter_out", LOOP_BITS),
+        ("iter_in", LOOP_BITS),
+    )
+    factors = (
+        ("dst_factor_out", acc),
+        ("dst_factor_in", acc),
+        ("src_factor_out", inp),
+        ("src_factor_in", inp),
+    )
     if opcode is Opcode.GEMM:
         last = (("wgt_factor_out", wgt), ("wgt_factor_in", wgt))
         return (*_pack(0, *_TOKENS, *bounds), *_pack(WORD_BITS, *factors, *last))
@@ -258,7 +272,7 @@ def check(instruction: Instruction) -> None:
     if isinstance(instruction, Transfer):
         if (instruction.memory_type is Memory.OUT) != isinstance(instruction, Store):
             raise ProgramError(
-                f"{name} field memory_type must be {'OUT' if isinstance(instruction, Store) else 'another than OUT'}",
+                f"{name} field memory_type must be OUT for a STORE and only there",
                 got=instruction.memory_type.name,
             )
         if instruction.x_size and not instruction.y_size:
@@ -339,7 +353,10 @@ def assemble(instructions: Sequence[Instruction], config: AcceleratorConfig) -> 
 
 
 DECODED = np.dtype(
-    [("opcode", np.int64), *((name, np.int64) for name in dict.fromkeys(f.name for k in KINDS.values() for f in fields(k)))]
+    [
+        ("opcode", np.int64),
+        *((name, np.int64) for name in dict.fromkeys(f.name for k in KINDS.values() for f in fields(k))),
+    ]
 )
 """One decoded instruction as a record: the fields of all kinds; those its kind has not are zero."""
 
