@@ -7,9 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.rtl.accumulators import ACC_BITS, delayed, forwarded
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
-ACC_BITS = 32
 OPERAND_BITS = 8
 DOT_CYCLES = 4
 """Operand registers, product registers, and two registers in the adder tree."""
@@ -79,15 +79,12 @@ class GemmCore(wiring.Component):
             uop_bits=config.uop_index_bits,
             fields={"dst": (0, acc), "src": (acc, inp), "wgt": (acc + inp, wgt)},
         )
-        walk_ports = {
-            name: member
-            for name, member in self.walk.signature.members.items()
-            if name not in ("valid", "last")
-        }
         rows, inputs, outputs = config.batch, config.block_in, config.block_out
         super().__init__(
             {
-                **walk_ports,
+                **self.walk.controls(),
+                "src": Out(inp),
+                "wgt": Out(wgt),
                 "reset": In(1),
                 "inp_data": In(rows * inputs * OPERAND_BITS),
                 "wgt_data": In(outputs * inputs * OPERAND_BITS),
@@ -103,32 +100,21 @@ class GemmCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.walk = walk = self.walk
-        for name, member in walk.signature.members.items():
-            if name in ("valid", "last"):
-                continue
-            mine, its = getattr(self, name), getattr(walk, name)
-            m.d.comb += its.eq(mine) if member.flow is In else mine.eq(its)
+        walk.connect_controls(m, self)
         # Step t: indices are out. t+1: operands are out. t+5: sums are out; the accumulator is read at t+4.
-        valid, last, index = walk.valid, walk.last, walk.dst
-        for _ in range(DOT_CYCLES):
-            valid, last, index = (_delay(m, signal) for signal in (valid, last, index))
-        m.d.comb += self.acc_index.eq(index)
-        due, due_last, due_index = (_delay(m, signal) for signal in (valid, last, index))
-        m.d.sync += [self.write.eq(due), self.done.eq(due_last), self.write_index.eq(due_index)]
-        self._lanes(m, due_index)
+        signals = (walk.valid, walk.last, walk.dst)
+        valid, last, index = (delayed(m, signal, DOT_CYCLES) for signal in signals)
+        m.d.comb += [self.src.eq(walk.src), self.wgt.eq(walk.wgt), self.acc_index.eq(index)]
+        due_index = delayed(m, index)
+        m.d.sync += [
+            self.write.eq(delayed(m, valid)),
+            self.done.eq(delayed(m, last)),
+            self.write_index.eq(due_index),
+        ]
+        self._lanes(m, forwarded(m, self, due_index))
         return m
 
-    def _lanes(self, m: Module, due_index: Signal) -> None:
-        older, older_index, older_valid = (
-            _delay(m, s) for s in (self.write_data, self.write_index, self.write)
-        )
-        fresh = Signal.like(self.acc_data)
-        with m.If(self.write & (self.write_index == due_index)):
-            m.d.comb += fresh.eq(self.write_data)
-        with m.Elif(older_valid & (older_index == due_index)):
-            m.d.comb += fresh.eq(older)
-        with m.Else():
-            m.d.comb += fresh.eq(self.acc_data)
+    def _lanes(self, m: Module, fresh: Signal) -> None:
         results = []
         config = self.config
         for row in range(config.batch):
@@ -142,9 +128,3 @@ class GemmCore(wiring.Component):
                     lane.b.eq(self.wgt_data.word_select(column, config.block_in * OPERAND_BITS)),
                 ]
         m.d.sync += self.write_data.eq(Cat(*results))
-
-
-def _delay(m: Module, signal: Signal) -> Signal:
-    later = Signal.like(signal, name_suffix="_later")
-    m.d.sync += later.eq(signal)
-    return later

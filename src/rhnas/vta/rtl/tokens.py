@@ -1,7 +1,5 @@
 """Dependency tokens between the load, compute and store modules."""
 
-from __future__ import annotations
-
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -41,6 +43,17 @@ class Walk(wiring.Component):
         for name, (_, width) in fields.items():
             ports |= {f"{name}_factor_out": In(width), f"{name}_factor_in": In(width), name: Out(width)}
         super().__init__(ports)
+
+    def controls(self) -> dict[str, Any]:
+        """Ports that a core passes through to its walk: an instruction's loop and the micro-op memory."""
+        inner = ("valid", "last", "halved", *self.fields)
+        return {name: port for name, port in self.signature.members.items() if name not in inner}
+
+    def connect_controls(self, m: Module, core: Any) -> None:
+        """Wire ``controls`` to the core's ports of the same names."""
+        for name, member in self.controls().items():
+            outer, inner = getattr(core, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
