@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from rhnas.errors import SettingsError
 from rhnas.workload import PICTURE, Layer, LayerKind, Workload
 
 
 def load_network(name_or_path: str) -> Workload:
-    """A network of the zoo by its name.
+    """A network of the zoo by its name, or one read from an ONNX file.
 
     Raises:
         SettingsError: No such name; the message lists the names and the nearest one.
+        DataError: The file is absent or not an ONNX model.
+        UnsupportedNetworkError: The file holds an operator or shape the accelerator cannot run.
+        MissingToolError: An ONNX file is given and the ``onnx`` extra is not installed.
 
     Example:
         >>> load_network("resnet18").macs
         1814073344
     """
+    if name_or_path.lower().endswith(".onnx"):
+        from rhnas.networks.onnx import read_onnx
+
+        return read_onnx(Path(name_or_path))
     if name_or_path in ZOO:
         return ZOO[name_or_path]()
     near = difflib.get_close_matches(name_or_path, ZOO, n=1)
     nearest = f"did you mean {near[0]!r}? " if near else ""
     raise SettingsError(
-        f"a network must be one of {', '.join(ZOO)}",
+        f"a network must be one of {', '.join(ZOO)}, or a file ending in .onnx",
         got=repr(name_or_path),
-        fix=f"{nearest}give a name of the list",
+        fix=f"{nearest}give a name of the list or FILE.onnx",
     )
 
 
