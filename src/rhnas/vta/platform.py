@@ -9,6 +9,8 @@ from typing import Any, final
 from rhnas.platform import CostModel, Platform
 from rhnas.space import DesignBatch, Rule, Space
 from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.fpga import fpga_named
+from rhnas.vta.resources import fpga_rules
 from rhnas.vta.rules import CHAINABLE, limit_rules
 from rhnas.vta.spaces import DEFAULT, space_named
 from rhnas.workload import FloatArray, Layer
@@ -42,10 +44,11 @@ class VtaPlatform(Platform):
         fpga: str | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> tuple[Rule, ...]:
-        """Rules of the levels limit, chainable and mapping as asked for."""
+        """Rules of the levels limit, chainable, fpga and mapping as asked for, cheapest first."""
         return (
             *limit_rules(limits or {}),
             *((CHAINABLE,) if chainable else ()),
+            *(() if fpga is None else fpga_rules(fpga_named(fpga))),
             *mapping_rules(layers),
         )
 

@@ -1,0 +1,244 @@
+"""First estimate of what a design takes of an FPGA, before synthesis.
+
+Block RAM follows from geometry and is the trustworthy part. Multipliers are counted. Look-up tables are a
+structural count (adder trees, vector lanes, multipliers that find no hard one) whose constants come from a
+few syntheses of a GEMM core and from assumptions marked as such; it is here to sort out what cannot fit, and
+a model learnt from synthesis is to replace it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rhnas.space import DesignBatch, Rule
+from rhnas.vta.fpga import Fpga
+from rhnas.vta.rules import (
+    BATCH,
+    BLOCK_IN,
+    BLOCK_OUT,
+    BUS,
+    INT8_BITS,
+    KEYS,
+    LOG_ACC_BITS,
+    LOG_INP_BITS,
+    LOG_UOP_BITS,
+    LOG_WGT_BITS,
+    DerivedDepths,
+    IntSlack,
+    as_slack,
+    macs_per_cycle,
+)
+from rhnas.workload import IntArray
+
+CLOCK_MHZ = 100
+"""Clock of all designs until a measured or modelled one exists (VTA's ``pynq`` target)."""
+
+ACC_BITS = 1 << LOG_ACC_BITS
+PRODUCT_BITS = 2 * INT8_BITS
+INSTRUCTION_BITS = 128
+
+BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+"""(depth, width) of an 18 Kb block with one read and one write port; the same on RAMB18 (AMD UG473) and
+DP16KD/PDPW16KD (Lattice FPGA-TN-02204)."""
+QUEUES, QUEUE_DEPTH = 3, 512
+"""Instruction queues: load, compute, store (main ``core/Configs.scala``, ``instQueueEntries``)."""
+LUT_RAM_DEPTH = 64
+"""Memories up to this depth are made of look-up tables, as synthesis tools do."""
+
+GEMM_CONTROL_LUTS = 519
+"""Index generators and forwarding: the rest of a 16x16 core synthesized for xc7 (5,287 LUT, 256 DSP48)."""
+ALU_LUTS_PER_BIT = 6
+"""Per bit of a vector lane: adder and comparator 1 each, shifter 3, selection 1. Assumed, not synthesized."""
+SHELL_LUTS = 3_000
+"""Fetch, two loads, store and bus arbiter at 64 bits. Assumed, not synthesized."""
+SHELL_LUTS_PER_BUS_BIT = 8
+"""Alignment and buffering per further bit of bus. Assumed, not synthesized."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Estimated use of a part. Legend: B designs.
+
+    Attributes:
+        luts: Look-up tables, int64 (B,).
+        dsps: Hard multipliers, int64 (B,).
+        bram_blocks: 18 Kb blocks, int64 (B,).
+        dram_mb_per_s: Peak traffic of the memory bus at 100 MHz, int64 (B,).
+    """
+
+    luts: IntArray
+    dsps: IntArray
+    bram_blocks: IntArray
+    dram_mb_per_s: IntArray
+
+
+@dataclass(frozen=True)
+class Memories:
+    """The five scratchpads as banks of what is written at once; base-2 logarithms, int64 (5, B) each.
+
+    Attributes:
+        banks: log2 of the banks of each memory.
+        bits: log2 of a bank's width.
+        depth: log2 of a bank's words.
+    """
+
+    banks: IntArray
+    bits: IntArray
+    depth: IntArray
+
+    @classmethod
+    def of(cls, batch: DesignBatch) -> Memories:
+        """Micro-op, input, weight, accumulator and output scratchpad of a batch.
+
+        A word holds a tensor, or as many tensors as the bus brings per beat; loads write one beat at a time,
+        so that a wide tensor lies in banks as wide as the bus.
+        """
+        depths = DerivedDepths.of(batch)
+        rows, ins, outs = (batch[key] for key in (BATCH, BLOCK_IN, BLOCK_OUT))
+        tensor = np.stack(
+            [
+                np.full_like(rows, LOG_UOP_BITS),
+                rows + ins + LOG_INP_BITS,
+                outs + ins + LOG_WGT_BITS,
+                rows + outs + LOG_ACC_BITS,
+                rows + outs + LOG_INP_BITS,
+            ]
+        )  # (5, B)
+        entries = np.stack([depths.uop, depths.inp, depths.wgt, depths.acc, depths.acc])
+        bus = np.log2(batch[BUS]).astype(np.int64)
+        word = np.maximum(tensor, bus)
+        bits = np.minimum(tensor, bus)
+        return cls(banks=word - bits, bits=bits, depth=np.maximum(entries + tensor - word, 0))
+
+    def total(self, per_bank: Callable[[int, int], int]) -> IntArray:
+        """Sum over all banks of what one of some width and depth takes, int64 (B,)."""
+        widths, depths = (range(int(log.max()) + 1) for log in (self.bits, self.depth))
+        table = np.array([[per_bank(1 << bits, 1 << depth) for depth in depths] for bits in widths])
+        return np.asarray((table[self.bits, self.depth] << self.banks).sum(axis=0))
+
+    def bram_blocks(self) -> IntArray:
+        """18 Kb blocks, instruction queues included, int64 (B,)."""
+        return self.total(bram_blocks) + QUEUES * bram_blocks(INSTRUCTION_BITS, QUEUE_DEPTH)
+
+
+def bram_blocks(bits: int, depth: int) -> int:
+    """18 Kb blocks of one memory in the shape that suits it best; 0 if look-up tables do.
+
+    Example:
+        >>> bram_blocks(64, 1024), bram_blocks(128, 512), bram_blocks(64, 32)
+        (4, 4, 0)
+    """
+    if depth <= LUT_RAM_DEPTH:
+        return 0
+    return min(_ceil(depth, words) * _ceil(bits, width) for words, width in BRAM_SHAPES)
+
+
+def lut_ram_luts(bits: int, depth: int, part: Fpga) -> int:
+    """Look-up tables of one memory that is too shallow for block RAM, else 0."""
+    if depth > LUT_RAM_DEPTH:
+        return 0
+    return _ceil(depth, part.lut_ram_depth) * _ceil(bits, part.lut_ram_width) * part.lut_ram_luts
+
+
+def estimate(batch: DesignBatch, part: Fpga) -> Resources:
+    """What B structurally realizable designs take of a part.
+
+    Example:
+        >>> from rhnas.vta.fpga import XC7Z020
+        >>> from rhnas.vta.spaces import DEFAULT
+        >>> r = estimate(DesignBatch.of(DEFAULT), XC7Z020)
+        >>> int(r.dsps[0]), int(r.bram_blocks[0])
+        (128, 252)
+    """
+    dsps = hard_multipliers(batch, part)
+    memories = Memories.of(batch)
+    shallow = memories.total(lambda bits, depth: lut_ram_luts(bits, depth, part))
+    lanes = np.int64(1) << (batch[BATCH] + batch[BLOCK_OUT])
+    soft = macs_per_cycle(batch) - dsps * _packing(batch, part) + lanes  # the vector lanes multiply as well
+    array = GEMM_CONTROL_LUTS + lanes * _adder_tree_bits(batch)
+    logic = SHELL_LUTS + SHELL_LUTS_PER_BUS_BIT * (batch[BUS] - INT8_BITS * INT8_BITS)
+    logic += lanes * ACC_BITS * ALU_LUTS_PER_BIT
+    luts = (
+        np.maximum(soft, 0) * part.luts_per_multiplier
+        + array * part.luts_per_array_lut
+        + logic * part.luts_per_logic_lut
+        + shallow
+    )
+    return Resources(luts, dsps, memories.bram_blocks(), memory_traffic_mb_per_s(batch))
+
+
+def hard_multipliers(batch: DesignBatch, part: Fpga) -> IntArray:
+    """Hard multipliers the array takes: as many as it can use and the part has, int64 (B,)."""
+    return np.minimum(macs_per_cycle(batch) // _packing(batch, part), part.dsps)
+
+
+def memory_traffic_mb_per_s(batch: DesignBatch) -> IntArray:
+    """Bytes a microsecond over the memory bus at 100 MHz, int64 (B,)."""
+    return np.asarray(batch[BUS] // INT8_BITS * CLOCK_MHZ)
+
+
+def _packing(batch: DesignBatch, part: Fpga) -> IntArray:
+    """Products per hard multiplier; two of them share an input (two columns) or a weight (two rows)."""
+    shared = np.where(batch[BATCH] + batch[BLOCK_OUT] > 0, part.products_per_dsp, 1)
+    return np.asarray(shared, dtype=np.int64)
+
+
+def _adder_tree_bits(batch: DesignBatch) -> IntArray:
+    """Full adders of one lane: level j of the tree adds 2^(k-j) pairs of 16+j-1 bits; then the accumulator.
+
+    The sum over j = 1..k of 2^(k-j) (16 + j) is 16 (2^k - 1) + 2 (2^k) - k - 2.
+    """
+    log = batch[BLOCK_IN]
+    leaves = np.int64(1) << log
+    return np.asarray(PRODUCT_BITS * (leaves - 1) + 2 * leaves - log - 2 + ACC_BITS)
+
+
+def _ceil(amount: int, unit: int) -> int:
+    return -(-amount // unit)
+
+
+def fpga_rules(part: Fpga) -> tuple[Rule, ...]:
+    """Rules that a design fits a part and its board, cheapest first."""
+
+    def rule(name: str, limit: str, reason: str, slack: IntSlack, reads: tuple[str, ...] = KEYS) -> Rule:
+        return Rule(
+            name=f"fpga.{name}",
+            level="fpga",
+            invariant=f"{limit} of {part.name}",
+            reason=reason,
+            source=part.source,
+            slack=as_slack(slack),
+            reads=reads,
+        )
+
+    return (
+        rule(
+            "dram",
+            f"bus bytes x {CLOCK_MHZ} MHz within the {part.dram_mb_per_s} MB/s",
+            "the board's memory cannot feed the bus every cycle",
+            lambda batch: part.dram_mb_per_s - memory_traffic_mb_per_s(batch),
+            (BUS,),
+        ),
+        rule(
+            "dsp",
+            f"within the {part.dsps} hard multipliers",
+            "multipliers beyond the hard ones are made of look-up tables and count in fpga.lut",
+            lambda batch: part.dsps - hard_multipliers(batch, part),
+            KEYS[:3],
+        ),
+        rule(
+            "bram",
+            f"within the {part.bram_blocks} block RAMs of 18 Kb",
+            "scratchpads and instruction queues need more block RAM than there is",
+            lambda batch: part.bram_blocks - Memories.of(batch).bram_blocks(),
+        ),
+        rule(
+            "lut",
+            f"within the {part.luts} look-up tables",
+            "the datapath and the multipliers without a hard one need more look-up tables than there are",
+            lambda batch: part.luts - estimate(batch, part).luts,
+        ),
+    )
