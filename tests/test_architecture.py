@@ -16,7 +16,7 @@ LAYERS = [
     {"seeds", "files"},
     {"workload", "provenance", "settings"},
     {"space", "quantized"},
-    {"platform"},
+    {"platform", "nearest"},
     {"networks"},
     {"vta", "platforms", "quantize"},
     {"nas", "agents"},

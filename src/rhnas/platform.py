@@ -181,6 +181,20 @@ class Platform(ABC):
     """A family of accelerators: spaces, rules of every level, costs, and what can be built of them."""
 
     name: str
+    fpgas: tuple[str, ...] = ()
+    """The parts that ``rules(fpga=...)`` knows."""
+
+    @abstractmethod
+    def parse(self, text: str) -> dict[str, int]:
+        """A full row from what a user wrote after ``--accelerator``; it may be unrealizable.
+
+        Raises:
+            SettingsError: An unknown key or a value that is none.
+        """
+
+    @abstractmethod
+    def label(self, row: Mapping[str, int]) -> str:
+        """A short name for any row, realizable or not."""
 
     @abstractmethod
     def space(self, name: str) -> Space:

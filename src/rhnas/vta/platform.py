@@ -8,8 +8,8 @@ from typing import Any, final
 
 from rhnas.platform import CostModel, Platform
 from rhnas.space import DesignBatch, Rule, Space
-from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.fpga import fpga_named
+from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
+from rhnas.vta.fpga import PARTS, fpga_named
 from rhnas.vta.resources import fpga_rules
 from rhnas.vta.rules import CHAINABLE, limit_rules
 from rhnas.vta.spaces import DEFAULT, space_named
@@ -26,6 +26,15 @@ class VtaPlatform(Platform):
     """
 
     name = "vta"
+    fpgas = tuple(PARTS)
+
+    def parse(self, text: str) -> dict[str, int]:
+        """``default``, a ``vta_config.json``, or ``KEY=VAL,KEY=VAL`` changes to the default."""
+        return parse_accelerator(text)
+
+    def label(self, row: Mapping[str, int]) -> str:
+        """``BATCHxINxOUT_uop_inp_wgt_acc_bus``, as Intel Labs name their configurations."""
+        return row_name(row)
 
     def space(self, name: str) -> Space:
         """``vta-intel`` (Intel Labs' explorer) or ``vta`` (the wide one)."""

@@ -172,7 +172,7 @@ def estimate(batch: DesignBatch, part: Fpga) -> Resources:
 
 def hard_multipliers(batch: DesignBatch, part: Fpga) -> IntArray:
     """Hard multipliers the array takes: as many as it can use and the part has, int64 (B,)."""
-    return np.minimum(macs_per_cycle(batch) // _packing(batch, part), part.dsps)
+    return np.asarray(np.minimum(macs_per_cycle(batch) // _packing(batch, part), part.dsps))
 
 
 def memory_traffic_mb_per_s(batch: DesignBatch) -> IntArray:
