@@ -1,0 +1,125 @@
+"""First-improvement descent over moves between designs, as hill climbing and local search share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rhnas.agents.base import SearchContext
+from rhnas.agents.moves import Asked
+from rhnas.platform import Outcome
+from rhnas.space import FeasibleSet
+from rhnas.workload import FloatArray, IntArray
+
+Moves = Callable[[FeasibleSet, IntArray], IntArray]
+
+
+class Descent:
+    """Goes to the first better neighbour until none of the neighbourhoods holds one, then starts anew.
+
+    The neighbourhoods are tried in order, each in random order; after a step the first is tried again. Known
+    designs are asked again rather than remembered: that is free, and right also where costs drift. When the
+    context changes, the current design's cost is renewed before it is compared with anything.
+
+    Args:
+        neighbourhoods: Functions from the feasible set and a design (D,) to its neighbours (B, D).
+        asked: The designs asked for so far; restarts are drawn from the others.
+        rng: Where order and restarts come from.
+    """
+
+    def __init__(self, neighbourhoods: Sequence[Moves], asked: Asked, rng: np.random.Generator) -> None:
+        self._neighbourhoods = tuple(neighbourhoods)
+        self._asked = asked
+        self._rng = rng
+        self._current: IntArray | None = None  # (D,)
+        self._value: float | None = None  # of the current design; None until it is told
+        self._queue = np.empty((0, 0), dtype=np.int64)  # neighbours still to try, (B, D)
+        self._depth = 0  # neighbourhoods opened around the current design
+        self._features: FloatArray | None = None
+
+    def begin(self, design: IntArray) -> None:
+        """Start from ``design`` (D,)."""
+        self._current = np.asarray(design, dtype=np.int64)
+        self._value = None
+        self._open_none()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a current design."""
+        return self._current is not None
+
+    def ask(self, context: SearchContext) -> IntArray:
+        """The one design to evaluate next, int64 (1, D)."""
+        self._notice(context)
+        while self._current is not None and self._value is not None:
+            while len(self._queue):
+                candidate, self._queue = self._queue[0], self._queue[1:]
+                if context.designs.contains(candidate[None])[0]:
+                    return self._propose(candidate, context)
+            if self._depth == len(self._neighbourhoods):
+                self._current = None
+            else:
+                moves = self._neighbourhoods[self._depth](context.designs, self._current)
+                self._queue = self._rng.permutation(moves, axis=0)
+                self._depth += 1
+        if self._current is not None:
+            return self._propose(self._current, context)
+        start = self._restart(context)
+        self.begin(start)
+        return self._propose(start, context)
+
+    def tell(self, design: IntArray, outcome: Outcome) -> None:
+        """Learn the cost of the design that was asked for.
+
+        Args:
+            design: int64 (1, D).
+            outcome: objectives (1, 1); nan counts as infinitely bad.
+        """
+        value = float(np.nan_to_num(outcome.objectives[0, 0], nan=np.inf))
+        if self._value is None:
+            self._value = value
+        elif value < self._value:
+            self._current, self._value = design[0].copy(), value
+            self._open_none()
+
+    def _open_none(self) -> None:
+        self._queue = self._queue[:0]
+        self._depth = 0
+
+    def _notice(self, context: SearchContext) -> None:
+        changed = self._features is not None and not np.array_equal(self._features, context.features)
+        self._features = context.features
+        if self._current is None:
+            return
+        if not context.designs.contains(self._current[None])[0]:
+            self._current = None
+        elif changed:
+            self.begin(self._current)
+
+    def _restart(self, context: SearchContext) -> IntArray:
+        flat = self._asked.fresh(context.designs, 1, self._rng)
+        fresh = context.designs.space.unravel(flat)
+        return np.asarray((fresh if len(fresh) else context.designs.sample(1, self._rng))[0])
+
+    def _propose(self, design: IntArray, context: SearchContext) -> IntArray:
+        proposal = design[None]
+        self._asked.add(context.designs.space.ravel(proposal))
+        return np.asarray(proposal)
+
+    def state(self) -> dict[str, Any]:
+        """The current design with its cost, and what is still to try around it."""
+        return {
+            "current": self._current,
+            "value": self._value,
+            "queue": self._queue,
+            "depth": self._depth,
+            "features": self._features,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+        self._current, self._value = state["current"], state["value"]
+        self._queue, self._depth = state["queue"], state["depth"]
+        self._features = state["features"]
