@@ -50,6 +50,8 @@ class HardwareAgent(ABC):
     def tell(self, designs: IntArray, outcome: Outcome) -> None:
         """Learn from the outcome of designs as asked, in the order asked.
 
+        Where a budget ends within a proposal, the caller may tell its first designs only.
+
         Args:
             designs: int64 (B, D).
             outcome: objectives (B, 1), the log of the objective, and slack (B, C).
@@ -57,7 +59,10 @@ class HardwareAgent(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed agent needs, as plain values, NumPy arrays and tensors (no objects)."""
+        """Everything a resumed agent needs, as plain values, NumPy arrays and tensors (no objects).
+
+        Taken after a tell and before the next ask.
+        """
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:

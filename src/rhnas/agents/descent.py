@@ -45,30 +45,30 @@ class Descent:
         self._value = None
         self._open_none()
 
-    @property
-    def begun(self) -> bool:
-        """Whether there is a current design."""
+    def ready(self, context: SearchContext) -> bool:
+        """Whether there is a design to try without starting anew."""
+        self._notice(context)
+        self._advance(context)
         return self._current is not None
 
     def ask(self, context: SearchContext) -> IntArray:
         """The one design to evaluate next, int64 (1, D)."""
-        self._notice(context)
-        while self._current is not None and self._value is not None:
-            while len(self._queue):
-                candidate, self._queue = self._queue[0], self._queue[1:]
-                if context.designs.contains(candidate[None])[0]:
-                    return self._propose(candidate, context)
+        if not self.ready(context):
+            self.begin(self._restart(context))
+        proposal = self._queue[:1] if len(self._queue) else np.asarray(self._current)[None]
+        self._queue = self._queue[1:]
+        self._asked.add(context.designs.space.ravel(proposal))
+        return proposal
+
+    def _advance(self, context: SearchContext) -> None:
+        """Open neighbourhoods until one holds a design to try; with none left there is no current design."""
+        while self._current is not None and self._value is not None and not len(self._queue):
             if self._depth == len(self._neighbourhoods):
                 self._current = None
-            else:
-                moves = self._neighbourhoods[self._depth](context.designs, self._current)
-                self._queue = self._rng.permutation(moves, axis=0)
-                self._depth += 1
-        if self._current is not None:
-            return self._propose(self._current, context)
-        start = self._restart(context)
-        self.begin(start)
-        return self._propose(start, context)
+                break
+            moves = self._neighbourhoods[self._depth](context.designs, self._current)
+            self._queue = self._rng.permutation(moves, axis=0)
+            self._depth += 1
 
     def tell(self, design: IntArray, outcome: Outcome) -> None:
         """Learn the cost of the design that was asked for.
@@ -91,22 +91,17 @@ class Descent:
     def _notice(self, context: SearchContext) -> None:
         changed = self._features is not None and not np.array_equal(self._features, context.features)
         self._features = context.features
-        if self._current is None:
+        if self._current is None or not changed:
             return
-        if not context.designs.contains(self._current[None])[0]:
-            self._current = None
-        elif changed:
+        if context.designs.contains(self._current[None])[0]:
             self.begin(self._current)
+        else:
+            self._current, self._queue = None, self._queue[:0]
 
     def _restart(self, context: SearchContext) -> IntArray:
         flat = self._asked.fresh(context.designs, 1, self._rng)
         fresh = context.designs.space.unravel(flat)
         return np.asarray((fresh if len(fresh) else context.designs.sample(1, self._rng))[0])
-
-    def _propose(self, design: IntArray, context: SearchContext) -> IntArray:
-        proposal = design[None]
-        self._asked.add(context.designs.space.ravel(proposal))
-        return np.asarray(proposal)
 
     def state(self) -> dict[str, Any]:
         """The current design with its cost, and what is still to try around it."""

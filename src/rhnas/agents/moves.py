@@ -69,8 +69,8 @@ def nearest(designs: FeasibleSet, design: IntArray) -> IntArray:
     designs.require_some()
     steps = [np.abs(np.arange(size) - at) for size, at in zip(designs.space.shape, design, strict=True)]
     distance = sum(np.ix_(*steps), start=np.zeros(designs.space.shape, dtype=np.int64))
-    closest = np.where(designs.allowed, distance, designs.space.points).argmin(keepdims=True)
-    return np.asarray(designs.space.unravel(closest.reshape(-1))[0])
+    closest = int(np.where(designs.allowed, distance, designs.space.points).argmin())
+    return np.asarray(designs.space.unravel(np.array([closest]))[0])
 
 
 class Asked:
