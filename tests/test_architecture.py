@@ -17,6 +17,7 @@ LAYERS = [
     {"workload", "provenance", "settings"},
     {"space", "quantized"},
     {"platform", "nearest"},
+    {"explain"},
     {"networks"},
     {"vta", "platforms", "quantize"},
     {"nas", "agents"},

@@ -11,23 +11,27 @@ from rhnas.space import Choice, Rule, Space
 from rhnas.workload import IntArray
 
 
-def nearest_design(space: Space, row: Mapping[str, int], rules: Sequence[Rule]) -> dict[str, int] | None:
+def nearest_design(
+    space: Space, row: Mapping[str, int], rules: Sequence[Rule], prefer: Mapping[str, int]
+) -> dict[str, int] | None:
     """The design that meets all rules with the fewest index steps from ``row``.
 
-    Ties go to fewer changed keys, then to the lexicographically smallest row. Values of ``row`` that the
-    space does not have may stay as they are: a fix never changes what no rule forbids.
+    Ties go to fewer changed keys, then to more keys in common with ``prefer``, then to the lexicographically
+    smallest row. Values of ``row`` that the space does not have may stay as they are: a fix never changes
+    what no rule forbids.
 
     Args:
         space: Where to look.
         row: One value per choice of the space.
         rules: What must hold.
+        prefer: A well-known design, the platform's default.
 
     Returns:
         A full row, ``row`` itself if it meets the rules, or None where no design does.
 
     Example:
         >>> from rhnas.vta.spaces import DEFAULT, VTA_INTEL
-        >>> found = nearest_design(VTA_INTEL, DEFAULT | {"LOG_ACC_BUFF_SIZE": 18}, VTA_INTEL.rules)
+        >>> found = nearest_design(VTA_INTEL, DEFAULT | {"LOG_ACC_BUFF_SIZE": 18}, VTA_INTEL.rules, DEFAULT)
         >>> describe_change(DEFAULT | {"LOG_ACC_BUFF_SIZE": 18}, found)
         'LOG_ACC_BUFF_SIZE=17'
     """
@@ -38,16 +42,23 @@ def nearest_design(space: Space, row: Mapping[str, int], rules: Sequence[Rule]) 
         ring = np.flatnonzero(distance == radius).astype(np.int64)
         found = wide.unravel(_holds(wide, ring, rules))  # (B, D), rows ascending
         if len(found):
-            best = int((found != start).sum(axis=1).argmin())
-            return wide.decode(found[best : best + 1]).row(0)
+            return _best(wide, found, start, prefer)
     return None
 
 
-def single_change(space: Space, row: Mapping[str, int], rule: Rule) -> dict[str, int] | None:
+def single_change(
+    space: Space, row: Mapping[str, int], rule: Rule, prefer: Mapping[str, int]
+) -> dict[str, int] | None:
     """The smallest change of one key that satisfies one rule; other rules may then break.
 
+    Args:
+        space: Where to look.
+        row: One value per choice of the space.
+        rule: What must hold.
+        prefer: Breaks ties, as in ``nearest_design``.
+
     Returns:
-        The changed key with its value; None where no single key suffices.
+        A full row; None where no single key suffices.
     """
     wide = _including(space, row)
     start = wide.encode(row)
@@ -64,16 +75,21 @@ def single_change(space: Space, row: Mapping[str, int], rule: Rule) -> dict[str,
         axis=0,
     )  # (B, D), rows ascending
     holding = candidates[rule.slack(wide.decode(candidates)) >= 0]
-    if not len(holding):
-        return None
-    best = int(np.abs(holding - start).sum(axis=1).argmin())
-    fixed = wide.decode(holding[best : best + 1]).row(0)
-    return {key: value for key, value in fixed.items() if value != row[key]}
+    return _best(wide, holding, start, prefer) if len(holding) else None
 
 
 def describe_change(row: Mapping[str, int], fixed: Mapping[str, int]) -> str:
     """The keys in which ``fixed`` differs from ``row``, as ``KEY=VAL,KEY=VAL``."""
     return ",".join(f"{key}={value}" for key, value in fixed.items() if value != row[key])
+
+
+def _best(space: Space, found: IntArray, start: IntArray, prefer: Mapping[str, int]) -> dict[str, int]:
+    """The first by steps, changed keys, keys that differ from ``prefer``, and position."""
+    batch = space.decode(found)
+    steps = np.abs(found - start).sum(axis=1)
+    changed = (found != start).sum(axis=1)
+    unusual = np.stack([batch[name] != prefer[name] for name in space.names]).sum(axis=0)
+    return batch.row(int(np.lexsort((unusual, changed, steps))[0]))
 
 
 def _including(space: Space, row: Mapping[str, int]) -> Space:

@@ -8,7 +8,9 @@ import sys
 import typer
 from click.exceptions import Abort, ClickException
 
+from rhnas.cli.explain import explain
 from rhnas.cli.output import stderr
+from rhnas.cli.space import space
 from rhnas.errors import RhnasError
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(explain)
+app.command()(space)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -281,7 +281,7 @@ def require_realizable(row: Mapping[str, int]) -> None:
     broken = [_broken(rule, slack) for rule, slack in slacks if slack < 0]
     if not broken:
         return
-    fixed = nearest_design(home_space(row), row, STRUCTURAL)
+    fixed = nearest_design(home_space(row), row, STRUCTURAL, DEFAULT)
     raise InfeasibleDesignError(
         f"the accelerator must keep {', '.join(broken)}",
         got=row_name(row),
@@ -378,5 +378,6 @@ def _check_agrees(value: Mapping[str, Any], key: str, alias: str) -> None:
 
 def _similar(key: str) -> str:
     known = (*KEYS, LOG_BLOCK, BUS_ALIAS, *FIXED, *CARRIED)
-    close = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)
+    longer = [name for name in known if key.upper() in name]
+    close = longer or difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.0)
     return f"did you mean {close[0]}?"

@@ -11,7 +11,7 @@ from rhnas.space import DesignBatch, Rule, Space
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
 from rhnas.vta.fpga import PARTS, fpga_named
 from rhnas.vta.resources import fpga_rules
-from rhnas.vta.rules import CHAINABLE, limit_rules
+from rhnas.vta.rules import CHAINABLE, KEYS, limit_rules
 from rhnas.vta.spaces import DEFAULT, space_named
 from rhnas.workload import FloatArray, Layer
 
@@ -88,4 +88,5 @@ def _mapping_rule(layer: Layer) -> Rule:
         reason="its smallest tile does not fit a scratchpad or the micro-op buffer",
         source="docs/realizability.md, mapping level",
         slack=slack,
+        reads=KEYS[:7],
     )

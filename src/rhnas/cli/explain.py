@@ -1,0 +1,87 @@
+"""``rhnas explain``: whether an accelerator can be built, why not, and the smallest fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rhnas.cli.output import Json, emit
+
+if TYPE_CHECKING:
+    from rhnas.explain import Explanation
+    from rhnas.workload import Layer
+
+
+def explain(
+    accelerator: Annotated[
+        str, typer.Option(help="default, a vta_config.json, or KEY=VAL,KEY=VAL changes to the default.")
+    ],
+    space: Annotated[str, typer.Option(help="Where fixes are sought: vta-intel or vta.")] = "vta-intel",
+    fpga: Annotated[str | None, typer.Option(help="A part it must fit: xc7z020, xczu3eg, LFE5U-85F.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="A network whose layers must run: a zoo name or FILE.onnx.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Say whether an accelerator can be built; if not, which rule it breaks and the nearest fix.
+
+    Example: rhnas explain --accelerator LOG_ACC_BUFF_SIZE=18
+    """
+    from rhnas.explain import explain as judge
+    from rhnas.platform import load_platform
+
+    platform = load_platform()
+    row, within = platform.parse(accelerator), platform.space(space)
+    layers = _layers(network)
+    found = judge(platform, row, within, fpga=fpga, layers=layers)
+    emit(found.to_json(), json_output, lambda console: _print(console, found))
+    if not found.realizable:
+        raise typer.Exit(1)
+
+
+def _layers(network: str | None) -> tuple[Layer, ...]:
+    if network is None:
+        return ()
+    from rhnas.networks.zoo import load_network
+
+    return load_network(network).layers
+
+
+def _print(console: Console, found: Explanation) -> None:
+    verdict = "[bold green]realizable[/]" if found.realizable else "[bold red]not realizable[/]"
+    console.print(f"[bold]{found.label}[/] is {verdict}")
+    if found.fix is not None:
+        console.print(f"nearest that is: [bold]{found.fix}[/]")
+    elif not found.realizable:
+        console.print(f"no design of space {found.space} meets all rules asked for")
+    for finding in found.findings:
+        if not finding.holds:
+            rule = finding.rule
+            console.print(f"[red]{rule.name}[/]: {escape(rule.reason)} [dim]({escape(rule.source)})[/]")
+    console.print(_rules(found))
+    mapped = sum(finding.rule.level == "mapping" and finding.holds for finding in found.findings)
+    if mapped:
+        console.print(f"mapping: {mapped} layer shapes have one")
+    console.print(f"whole networks without the host: {'yes' if found.chainable else 'no'}")
+    for part, fits in found.fits.items():
+        broken = [f"{name} {slack:g}" for name, slack in found.fpgas[part].items() if slack < 0]
+        why = f" ({', '.join(broken)})" if broken else ""
+        answer = "fits" if fits else "does not fit" if found.structural else "not realizable"
+        console.print(f"{part}: {answer}{why}")
+
+
+def _rules(found: Explanation) -> Table:
+    columns = ["rule", "slack", "must hold"]
+    table = Table(*columns, *([] if found.realizable else ["fix"]), box=None, pad_edge=False)
+    for finding in found.findings:
+        rule = finding.rule
+        if rule.level == "mapping" and finding.holds:
+            continue
+        cells = [rule.name, f"{finding.slack:g}", escape(rule.invariant)]
+        fix = [] if found.realizable else [finding.fix or ""]
+        table.add_row(*cells, *fix, style=None if finding.holds else "red")
+    return table
