@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -114,34 +115,45 @@ class Cost:
             mu,
         )
 
+    @cached_property
+    def _exchanges(self) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+        """Steps along all hulls of a design, cheapest exchange first; the order depends on no weights.
+
+        Returns:
+            The layer of each step, the cycles it adds, the energy it adds (negative), and its rate in cycles
+            per pJ saved, inf where rows are padded; each (B, S).
+        """
+        batch, layers, points = self.cycles.shape
+        cycles = np.diff(self.cycles, axis=2).reshape(batch, -1).astype(np.float64)  # (B, L (K-1)), >= 0
+        energy = np.diff(self.energy_pj, axis=2).reshape(batch, -1)  # <= 0
+        rate = np.full(cycles.shape, np.inf)
+        np.divide(cycles, -energy, out=rate, where=energy < 0)
+        used = int(np.isfinite(rate).sum(axis=1).max(initial=0))
+        order = np.argsort(rate, axis=1, kind="stable")[:, :used]
+        layer = np.repeat(np.arange(layers), points - 1)[order]
+        sorted_ = [np.take_along_axis(column, order, axis=1) for column in (cycles, energy, rate)]
+        return layer, sorted_[0], sorted_[1], sorted_[2]
+
     def _edp_mu(self, weight: FloatArray) -> FloatArray:
         """Walk the summed hull from least cycles to least energy; the mu of its vertex of least EDP, (B,)."""
-        steps_c = np.diff(self.cycles, axis=2) * weight[:, None]  # (B, L, K-1), >= 0
-        steps_e = np.diff(self.energy_pj, axis=2) * weight[:, None]  # <= 0
-        batch = len(self.cycles)
-        flat_c, flat_e = steps_c.reshape(batch, -1), steps_e.reshape(batch, -1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rate = np.where(flat_e < 0, flat_c / -flat_e, np.inf)  # cycles paid per pJ saved
-        order = np.argsort(rate, axis=1, kind="stable")
-        rate = np.take_along_axis(rate, order, axis=1)
-        start_c = (self.cycles[:, :, 0] * weight).sum(1) + self.launch_cycles
-        start_e = (self.energy_pj[:, :, 0] * weight).sum(1) + self.launch_energy_pj
-        zeros = np.zeros((batch, 1))
-        path_c = (
-            np.concatenate([zeros, np.take_along_axis(flat_c, order, axis=1).cumsum(1)], 1) + start_c[:, None]
-        )
-        path_e = (
-            np.concatenate([zeros, np.take_along_axis(flat_e, order, axis=1).cumsum(1)], 1) + start_e[:, None]
-        )
-        rates = np.concatenate([zeros, rate], axis=1)
-        product = np.where(np.isfinite(rates), path_c * path_e, np.inf)
-        vertex = product.argmin(axis=1)
-        lower = rates[np.arange(batch), vertex]
-        following = np.minimum(vertex + 1, rates.shape[1] - 1)
-        upper = rates[np.arange(batch), following]
+        layer, step_cycles, step_energy, rate = self._exchanges
+        zeros = np.zeros((len(rate), 1))
+
+        def path(start: FloatArray, step: FloatArray) -> FloatArray:
+            return np.concatenate([start[:, None], step * weight[layer]], axis=1).cumsum(axis=1)
+
+        cycles = path((self.cycles[:, :, 0] * weight).sum(1) + self.launch_cycles, step_cycles)
+        energy = path((self.energy_pj[:, :, 0] * weight).sum(1) + self.launch_energy_pj, step_energy)
+        # A step of weight zero leads nowhere: it is neither a vertex nor one of the rates around a vertex.
+        real = (weight[layer] > 0) & np.isfinite(rate)  # (B, S)
+        reached = np.maximum.accumulate(np.concatenate([zeros, np.where(real, rate, 0.0)], axis=1), axis=1)
+        ahead = np.concatenate([np.where(real, rate, np.inf), zeros + np.inf], axis=1)
+        ahead = np.minimum.accumulate(ahead[:, ::-1], axis=1)[:, ::-1]
+        vertices = np.concatenate([zeros == 0, real], axis=1)  # (B, S + 1)
+        vertex = np.where(vertices, cycles * energy, np.inf).argmin(axis=1)[:, None]
+        lower, upper = (np.take_along_axis(rates, vertex, axis=1)[:, 0] for rates in (reached, ahead))
         # Any mu strictly between the rates around a vertex selects it.
-        between = np.isfinite(upper) & (following > vertex)
-        return np.asarray(np.where(between, (lower + upper) / 2, lower * 2 + 1e-30))
+        return np.asarray(np.where(np.isfinite(upper), (lower + upper) / 2, lower * 2 + 1e-30))
 
 
 @dataclass(frozen=True)
