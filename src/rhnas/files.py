@@ -74,3 +74,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RhnasError(f"{path} must hold one JSON object", got=type(value).__name__)
     return value
+
+
+def find_data(name: str) -> Path | None:
+    """The first file or folder called ``name`` under the entries of ``RHNAS_DATA`` (separated by ``:``).
+
+    Example:
+        >>> find_data("no-such-data-set") is None
+        True
+    """
+    entries = [entry for entry in os.environ.get("RHNAS_DATA", "").split(os.pathsep) if entry]
+    return next((path for path in (Path(entry) / name for entry in entries) if path.exists()), None)

@@ -1,0 +1,1 @@
+"""Data sets as tensors: loaders, splits, augmentation, and fetching with a checksum."""
