@@ -16,7 +16,7 @@ from rhnas.networks.tables import CostTable, TermCost
 from rhnas.platform import Objective
 
 CostLoss = Callable[[Sequence[Tensor]], Tensor]
-"""Maps the probabilities of every decision to a scalar loss; the network side adds its gradient to alpha's."""
+"""Maps the probabilities of every decision to a scalar; its gradient is added to that of alpha."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def expected_cost(table: CostTable, probabilities: Sequence[Tensor]) -> Expected
         >>> float(expected_cost(table, [torch.tensor([0.5, 0.5], dtype=torch.float64)]).edp)
         400.0
     """
-    weights = torch.cat([_joint(term.decisions, probabilities).reshape(-1) for term in table.terms])  # (cells,)
+    weights = torch.cat(
+        [_joint(term.decisions, probabilities).reshape(-1) for term in table.terms]
+    )  # (cells,)
     cycles = torch.cat([torch.from_numpy(term.cycles).flatten(1) for term in table.terms], 1)  # (B, cells)
     energy = torch.cat([torch.from_numpy(term.energy_pj).flatten(1) for term in table.terms], 1)
     return ExpectedCost(

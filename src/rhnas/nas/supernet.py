@@ -21,7 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rhnas.nas.expectation import ExpectedCost, expected_cost
-from rhnas.nas.operations import BATCH_NORM_EPSILON, convolve, initial_weight, pool, weight_shape
+from rhnas.nas.operations import (
+    BATCH_NORM_EPSILON,
+    FIRST_SCORES,
+    convolve,
+    initial_weight,
+    pool,
+    weight_shape,
+)
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.spaces.residual import ResidualSpace
 from rhnas.networks.tables import CostTable
@@ -83,9 +90,9 @@ class SuperNet(nn.Module):
             self.weights[key] = nn.Parameter(initial_weight(shape, generator))
             self.scales[key] = nn.Parameter(torch.ones(shape[0]))
             self.shifts[key] = nn.Parameter(torch.zeros(shape[0]))
-        classes, width = weight_shape(space.head(max(space.settings.stages[-1].widths), "")[-1])
-        self.classifier = nn.Parameter(0.01 * torch.randn(classes, width, generator=generator))
-        self.bias = nn.Parameter(torch.zeros(classes))
+        dense = space.head(max(space.settings.stages[-1].widths), "")[-1]
+        self.classifier = nn.Parameter(FIRST_SCORES * initial_weight(weight_shape(dense), generator))
+        self.bias = nn.Parameter(torch.zeros(space.classes))
 
     def _greatest_shapes(self) -> dict[str, Shape]:
         """Per shared convolution the shape that holds all of its widths."""

@@ -39,7 +39,14 @@ class Strategy(ABC):
 
     @abstractmethod
     def step(
-        self, pictures: Tensor, labels: Tensor, *, seeds: Seeds, rate: float, cost: CostLoss | None, learn: bool
+        self,
+        pictures: Tensor,
+        labels: Tensor,
+        *,
+        seeds: Seeds,
+        rate: float,
+        cost: CostLoss | None,
+        learn: bool,
     ) -> StepResult:
         """One update on a batch.
 

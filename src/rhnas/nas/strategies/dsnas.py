@@ -51,7 +51,14 @@ class Dsnas(Strategy):
         self.alpha = torch.optim.Adam([supernet.alpha], lr=settings.alpha_rate, betas=ALPHA_BETAS)
 
     def step(
-        self, pictures: Tensor, labels: Tensor, *, seeds: Seeds, rate: float, cost: CostLoss | None, learn: bool
+        self,
+        pictures: Tensor,
+        labels: Tensor,
+        *,
+        seeds: Seeds,
+        rate: float,
+        cost: CostLoss | None,
+        learn: bool,
     ) -> StepResult:
         """One draw, one backward pass, one step of weights and alpha."""
         draw = self.supernet.draw(torch.Generator().manual_seed(seeds.integer()))

@@ -1,0 +1,124 @@
+"""The supernet: shared weights, gates that carry a signal, and distributions."""
+
+import numpy as np
+import pytest
+import torch
+
+from rhnas.nas.network import Network
+from rhnas.nas.supernet import SuperNet
+from rhnas.networks.spaces.registry import NETWORK_SPACES, network_space
+from rhnas.seeds import Seeds
+
+SPACES = sorted(NETWORK_SPACES)
+
+
+def gate_gradients(space, draws):
+    """|dL/dZ| of several drawn paths of a fresh supernet, (draws, decisions)."""
+    net = SuperNet(space, Seeds(root=0))
+    noise = torch.Generator().manual_seed(1)
+    pictures = torch.randn(16, *space.picture, generator=noise)
+    labels = torch.randint(space.classes, (16,), generator=noise)
+    found = []
+    for _ in range(draws):
+        draw = net.draw(noise)
+        torch.nn.functional.cross_entropy(net(pictures, draw), labels).backward()
+        found.append(draw.gates.grad.abs().numpy())
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_decision_feels_the_loss(name):
+    """A chain of normalised convolutions would leave 1e-8 to 4e-6 (METHOD 2)."""
+    space = network_space(name)
+    gradients = gate_gradients(space, 16)
+    later_blocks = {index for at in space.stages for index in at.ops[1:]}
+    for index, decision in enumerate(space.decisions):
+        ran = gradients[gradients[:, index] > 0, index]
+        assert np.median(ran) > 2e-4, decision.name
+        # A block beyond its stage's depth does not run; everything else always does.
+        assert len(ran) == len(gradients) or (index in later_blocks and len(ran) > 0), decision.name
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_path_computes_the_derived_network(name):
+    """With shared weights copied, the drawn path and the plain module agree on a training batch."""
+    space = network_space(name)
+    net = SuperNet(space, Seeds(root=0))
+    rng = np.random.default_rng(0)
+    pictures = torch.randn(8, *space.picture, generator=torch.Generator().manual_seed(0))
+    for _ in range(5):
+        architecture = space.sample(rng)
+        network = Network(space.workload(architecture), Seeds(root=1))
+        copy_weights(space, net, network, architecture)
+        with torch.no_grad():
+            wanted = network.train()(pictures)
+            got = net(pictures, net.path(architecture))
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
+
+
+def copy_weights(space, net, network, architecture):
+    ops = {f"stage{s + 1}.block{b + 1}": op for s, b, op, _ in space.blocks(architecture)}
+    with torch.no_grad():
+        for layer in network.workload:
+            if layer.name == "fc":
+                network.weights["fc"].copy_(net.classifier[:, : layer.channels[0]])
+            elif layer.parameters:
+                name = layer.name.replace(".", "_")
+                op = ops.get(layer.name.rsplit(".", 1)[0])
+                shared = name if layer.name == "stem" or name.endswith("shortcut") else f"{name}_{op}"
+                shape = network.weights[name].shape
+                network.weights[name].copy_(net.weights[shared][: shape[0], : shape[1]])
+
+
+def test_narrow_networks_use_the_first_channels_of_wide_ones():
+    space = network_space("digits")
+    net = SuperNet(space, Seeds(root=0))
+    narrow = net.path((0,) * len(space.decisions))
+    net(torch.randn(4, *space.picture), narrow).sum().backward()
+    gradient = net.weights["stem"].grad
+    assert gradient[:8].abs().min() > 0
+    assert gradient[8:].abs().max() == 0
+
+
+def test_draws_follow_the_distribution():
+    space = network_space("digits")
+    net = SuperNet(space, Seeds(root=0))
+    with torch.no_grad():
+        net.alpha[0, :2] = torch.tensor([0.0, 1.0])
+    generator = torch.Generator().manual_seed(0)
+    drawn = [net.draw(generator).architecture[0] for _ in range(2000)]
+    assert np.mean(drawn) == pytest.approx(net.probabilities()[0][1], abs=0.03)
+    assert [len(row) for row in net.probabilities()] == [len(d.options) for d in space.decisions]
+
+
+def test_log_probability_is_that_of_the_path():
+    space = network_space("cifar")
+    net = SuperNet(space, Seeds(root=0))
+    draw = net.draw(torch.Generator().manual_seed(3))
+    wanted = sum(np.log(p[a]) for p, a in zip(net.probabilities(), draw.architecture, strict=True))
+    assert draw.log_probability.item() == pytest.approx(wanted)
+
+
+def test_a_frozen_decision_is_certain_and_still():
+    space = network_space("digits")
+    net = SuperNet(space, Seeds(root=0))
+    with torch.no_grad():
+        net.alpha[3, 2] = 3.0
+    net.freeze(0.3)
+    assert net.probabilities()[3].tolist() == [0, 0, 1, 0, 0]
+    assert (net.probabilities()[0] == 0.5).all()
+    draw = net.draw(torch.Generator().manual_seed(0))
+    draw.log_probability.backward()
+    assert draw.architecture[3] == 2
+    assert net.alpha.grad[3].abs().max() == 0
+
+
+def test_same_seed_same_weights_and_nothing_global_is_touched():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = (SuperNet(network_space("digits"), Seeds(root=0)) for _ in range(2))
+    third = SuperNet(network_space("digits"), Seeds(root=1))
+    assert torch.equal(first.weights["stem"], second.weights["stem"])
+    assert not torch.equal(first.weights["stem"], third.weights["stem"])
+    Network(network_space("digits").workload((0,) * 9), Seeds(root=0))
+    assert torch.equal(torch.get_rng_state(), before)
