@@ -10,7 +10,6 @@ import pkgutil
 import numpy as np
 import pytest
 import torch
-from tests.agents.toys import LAYER, bowl, context_of, sum_below, toy_space
 
 import rhnas.agents
 from rhnas.agents.base import HardwareAgent
@@ -19,6 +18,7 @@ from rhnas.errors import SettingsError
 from rhnas.optimize import Evaluator, search
 from rhnas.platform import Outcome
 from rhnas.seeds import Seeds
+from tests.agents.toys import LAYER, bowl, context_of, sum_below, toy_space
 
 pytestmark = pytest.mark.parametrize("name", AGENTS)
 

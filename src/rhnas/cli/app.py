@@ -8,7 +8,9 @@ import sys
 import typer
 from click.exceptions import Abort, ClickException
 
+from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
+from rhnas.cli.new import new
 from rhnas.cli.output import stderr
 from rhnas.cli.space import space
 from rhnas.errors import RhnasError
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 app.command()(explain)
 app.command()(space)
+app.command()(new)
+app.command()(doctor)
 
 
 def main(arguments: list[str] | None = None) -> None:
