@@ -1,0 +1,235 @@
+"""The price of one mapping: cycles of the overlapped modules, needs per scratchpad, accesses.
+
+Load, Compute and Store run beside each other and meet at tokens; one read port serves instruction fetch and
+all loads. With two virtual threads a step's load runs beside the previous step's computation and a tile's
+store beside the next tile; with one, the input and weight scratchpads are free for the next load only when
+the GEMM is done, and the accumulators only when the store is.
+
+Totals over a layer are exact for loads, steps and instructions (edge tiles are smaller); overlap is computed
+on the mean step. Where rows do not start on a whole beat or burst, the expected number over all alignments is
+charged.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from numba import njit
+
+from rhnas.vta.mapping_nest import Nest, ceil_div
+from rhnas.vta.mapping_tiles import Axis, Streams, Tiling, needs_of, streams_of
+from rhnas.vta.timing import INSTRUCTION_BYTES, UOP_BYTES, TimingProfile
+
+ACC_BYTES = 4
+"""Bytes of an accumulator and of a bias."""
+
+
+class Laws(NamedTuple):
+    """The timing profile and the bus as numbers; constants include the dispatch cycle."""
+
+    gemm: int
+    reset: int
+    alu: int
+    alu_immediate_steps: int
+    alu_tensor_steps: int
+    load: int
+    uop_load: int
+    padding_hidden: int
+    store: int
+    dispatch: int
+    fetch: int
+    bus: int
+    burst: int
+
+    @classmethod
+    def of(cls, profile: TimingProfile, bus_bits: int) -> Laws:
+        """The numbers of a profile on a bus of that width."""
+        return cls(
+            gemm=profile.gemm_constant + profile.dispatch,
+            reset=profile.reset_constant + profile.dispatch,
+            alu=profile.alu_constant + profile.dispatch,
+            alu_immediate_steps=profile.alu_immediate_steps,
+            alu_tensor_steps=profile.alu_tensor_steps,
+            load=profile.load_constant + profile.memory_delay + profile.dispatch,
+            uop_load=profile.uop_load_constant + profile.memory_delay + profile.dispatch,
+            padding_hidden=profile.padding_hidden,
+            store=profile.store_constant,
+            dispatch=profile.dispatch,
+            fetch=profile.fetch_constant,
+            bus=bus_bits // 8,
+            burst=profile.burst_bytes(bus_bits),
+        )
+
+
+class Price(NamedTuple):
+    """What a mapping costs and needs. Needs and fills are in tensors of their scratchpad.
+
+    ``read_beats`` holds all that passes the read port: inputs, weights, biases, micro-ops, instructions.
+    """
+
+    cycles: int
+    inp_need: int
+    wgt_need: int
+    acc_need: int
+    uop_need: int
+    read_beats: int
+    write_beats: int
+    inp_fill: int
+    wgt_fill: int
+    acc_fill: int
+    instructions: int
+    load_cycles: int
+    compute_cycles: int
+    store_cycles: int
+
+
+@njit(cache=True)
+def lowest_bit(value: int) -> int:
+    """The largest power of two that divides ``value``."""
+    return value & -value
+
+
+@njit(cache=True)
+def spans(total: int, runs: int, grain: int, window: int) -> int:
+    """Expected windows (beats, bursts) that ``runs`` runs of ``total`` bytes touch.
+
+    A run of n bytes starting at a random multiple of g touches (n - g) / w + 1 windows of w bytes on average.
+    """
+    return int(ceil_div(total + runs * (window - min(grain, window)), window))
+
+
+@njit(cache=True)
+def input_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
+    """(beats, instructions, cycles) of all input loads; one instruction per storage group and tile.
+
+    Whole pictures without padding are contiguous, so that one instruction takes all groups of a tile.
+    """
+    contiguous = w.whole and (nest.kernel_h > 1 or nest.stride_h == 1)
+    grain = lowest_bit(nest.in_w) * nest.pixel_in if w.whole else nest.pixel_in
+    pixels = h.read * w.read
+    beats = s.input_groups * spans(pixels * nest.pixel_in, h.read * w.tiles, grain, laws.bus)
+    instructions = s.input_groups * s.pixel_tiles
+    if contiguous and nest.pad_h + nest.pad_w == 0:
+        instructions = s.input_loads * nest.operands
+    zeros = s.input_groups * (h.full * w.full - pixels) * nest.lanes_in
+    exposed = max(0, zeros - laws.padding_hidden * instructions)
+    return beats, instructions, beats + instructions * laws.load + exposed
+
+
+@njit(cache=True)
+def store_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
+    """(beats, instructions, cycles) of all stores; rows of full width join into one run per group."""
+    pixels = nest.out_h * nest.out_w
+    size = pixels * nest.pixel_out
+    runs, instructions = nest.out_h * w.tiles, s.pixel_tiles * nest.groups_out
+    grain = min(lowest_bit(nest.out_w), lowest_bit(w.tile)) * nest.pixel_out
+    if w.tiles == 1:
+        runs, instructions = h.tiles, s.tiles
+        grain = min(lowest_bit(pixels), lowest_bit(h.tile * nest.out_w)) * nest.pixel_out
+    beats = nest.groups_out * spans(size, runs, grain, laws.bus)
+    bursts = nest.groups_out * spans(size, runs, grain, laws.burst)
+    tensors = nest.groups_out * pixels * nest.lanes_out
+    return beats, instructions, bursts * laws.store + beats + tensors + instructions * laws.dispatch
+
+
+class Work(NamedTuple):
+    """Cycles of a layer by what they do; ``setup`` happens once, before the first tile."""
+
+    inputs: int
+    weights: int
+    setup: int
+    gemm: int
+    start: int
+    end: int
+    store: int
+
+
+@njit(cache=True)
+def overlap(work: Work, s: Streams, threads: int) -> int:
+    """Cycles of a layer whose modules run beside each other.
+
+    One thread: a tile is its GEMMs, the loads of all its reduction steps but the first, and the longer of
+    the first load and (epilogue, store, initialisation). Two threads: each step takes the longer of its load
+    and its computation. Both add the first load in front and the last epilogue and store behind.
+    """
+    load = work.inputs + work.weights
+    each_start, each_end = work.start // s.tiles, work.end // s.tiles
+    each_store, each_gemm = work.store // s.tiles, work.gemm // s.steps
+    first = 0
+    if load:
+        first = work.inputs // s.input_loads + work.weights // s.weight_loads
+    begin = max(first, work.setup + each_start)
+    # Without a reduction loop, steps that load both tiles differ from those where one stays.
+    both = min(s.input_loads, s.weight_loads)
+    small = work.inputs if s.input_loads < s.weight_loads else work.weights
+    large = load - small
+    if threads == 1:
+        between = work.start + work.end + work.store
+        if s.reductions == 1:
+            with_both = between * both // s.tiles
+            load_both = small + large * both // s.tiles
+            gaps = max(load_both, with_both) + max(load - load_both, between - with_both)
+            cycles = work.gemm + gaps
+        else:
+            load_first = load // s.reductions
+            gaps = max(load_first, between)
+            cycles = work.gemm + gaps + load - load_first
+        return cycles - gaps // s.tiles + begin + each_end + each_store
+    compute = work.gemm + work.start + work.end
+    if s.reductions == 1:
+        with_both = compute * both // s.tiles
+        load_both = small + large * both // s.tiles
+        middle = max(load_both, with_both) + max(load - load_both, compute - with_both)
+    else:
+        inner_load, inner = load - load // s.reductions, work.gemm - work.gemm // s.reductions
+        middle = max(inner_load, inner) + max(load - inner_load, compute - inner)
+    ends = each_gemm + each_end
+    cycles = middle - middle // s.steps + begin + ends + each_store
+    cycles = max(cycles, begin + ends + work.store, work.setup + compute + each_store)
+    return max(cycles, load + ends + each_store)
+
+
+@njit(cache=True)
+def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling) -> Price:
+    """Price one mapping; see the module's text for the machine."""
+    s = streams_of(nest, h, w, t)
+    inp_need, wgt_need, acc_need, uops = needs_of(nest, h, w, t, s)
+    input_beats, input_instructions, input_cycles = input_cost(nest, laws, h, w, t, s)
+    write_beats, store_instructions, store_cycles = store_cost(nest, laws, h, w, t, s)
+    weights = 0 if nest.vector else nest.weights * s.weight_passes
+    weight_beats = spans(weights * nest.tensor_wgt, s.weight_loads, nest.tensor_wgt, laws.bus)
+    tensor_acc = nest.tensor_out * ACC_BYTES
+    bias_tensors = s.bias_resident * s.bias_loads
+    bias_beats = spans(bias_tensors * tensor_acc, s.bias_loads, tensor_acc, laws.bus)
+    bias_cycles = bias_beats + s.bias_loads * laws.load
+    bias_first = bias_cycles // max(1, s.bias_loads)
+    uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
+
+    outputs = nest.out_h * nest.out_w * nest.groups_out * nest.lanes_out
+    gemms = 0 if nest.vector else s.steps
+    gemm = nest.steps * nest.kernel_h * nest.kernel_w * nest.out_h * nest.out_w + gemms * laws.gemm
+    start = nest.start_immediates * (outputs * laws.alu_immediate_steps + s.tiles * laws.alu)
+    start += nest.start_resets * (outputs + s.tiles * laws.reset) + bias_cycles - bias_first
+    end_steps = nest.end_immediates * laws.alu_immediate_steps + nest.end_tensors * laws.alu_tensor_steps
+    alus = nest.end_immediates + nest.end_tensors
+    end = outputs * end_steps + s.tiles * alus * laws.alu
+    acc_fill, inp_fill = bias_tensors, s.input_groups * h.full * w.full * nest.lanes_in
+    if nest.vector:
+        start, input_cycles = start + input_cycles, 0
+        acc_fill, inp_fill = inp_fill, 0
+
+    instructions = input_instructions + s.weight_loads + s.bias_loads + 1 + gemms + store_instructions
+    instructions += s.tiles * (nest.start_immediates + nest.start_resets + alus)
+    fetch_beats = ceil_div(instructions * INSTRUCTION_BYTES, laws.bus)
+    batches = ceil_div(instructions * INSTRUCTION_BYTES, laws.burst)
+    read_beats = input_beats + weight_beats + bias_beats + uop_beats + fetch_beats
+    work = Work(
+        input_cycles, weight_beats + s.weight_loads * laws.load, uop_beats + laws.uop_load + bias_first,
+        gemm, start, end, store_cycles,
+    )  # fmt: skip
+    cycles = overlap(work, s, t.threads)
+    cycles = max(cycles, read_beats, batches * laws.fetch + fetch_beats + instructions)
+    return Price(
+        cycles, inp_need, wgt_need, acc_need, uops, read_beats, write_beats, inp_fill, weights, acc_fill,
+        instructions, work.inputs + work.weights, work.setup + gemm + start + end, store_cycles,
+    )  # fmt: skip

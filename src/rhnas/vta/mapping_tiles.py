@@ -1,0 +1,206 @@
+"""Tiles of a loop nest: how a nest is cut, how often what is loaded, and what must lie on chip at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from numba import njit
+
+from rhnas.vta.mapping_nest import BEST, PIXELS_OUTER, Nest, ceil_div
+
+
+class Axis(NamedTuple):
+    """One spatial dimension cut into tiles of ``tile`` output pixels.
+
+    Attributes:
+        tile: Output pixels of a tile.
+        tiles: Tiles.
+        read: Input pixels read, summed over tiles, without padding.
+        full: The same with padding.
+        extent: Input pixels of a whole tile, with padding.
+        whole: 1 where one tile reads the whole picture's extent.
+    """
+
+    tile: int
+    tiles: int
+    read: int
+    full: int
+    extent: int
+    whole: int
+
+
+class Tiling(NamedTuple):
+    """Tiles of channels and the order they run in; group counts are storage groups.
+
+    Attributes:
+        tile_ci: Input groups of a reduction tile.
+        tile_co: Output groups of a tile.
+        tile_groups: Input groups loaded for one step, at most.
+        pass_groups: Input groups loaded for all output tiles of one pixel tile (dense: for one of them).
+        order: ``CHANNELS_OUTER`` or ``PIXELS_OUTER``.
+        threads: 1 or 2.
+        schedule: ``BEST`` or ``UPSTREAM``.
+    """
+
+    tile_ci: int
+    tile_co: int
+    tile_groups: int
+    pass_groups: int
+    order: int
+    threads: int
+    schedule: int
+
+
+@njit(cache=True)
+def axis_of(out: int, size: int, kernel: int, stride: int, pad: int, tile: int, skip: bool) -> Axis:
+    """Cut a dimension; with ``skip`` the pixels between the taps of a kernel of 1 are not loaded."""
+    read, full = 0, 0
+    for start in range(0, out, tile):
+        here = min(tile, out - start)
+        low = start * stride - pad
+        if skip:
+            full += here
+            for step in range(here):
+                read += 0 <= low + step * stride < size
+        else:
+            high = low + (here - 1) * stride + kernel
+            full += high - low
+            read += max(0, min(high, size) - max(low, 0))
+    count = ceil_div(out, tile)
+    extent = tile if skip else (tile - 1) * stride + kernel
+    return Axis(tile, count, read, full, extent, int(count == 1 and read == size))
+
+
+@njit(cache=True)
+def axes_of(nest: Nest, tile_h: int, tile_w: int) -> tuple[Axis, Axis]:
+    """Both spatial dimensions of a nest; only rows may be skipped, since columns are contiguous in memory."""
+    skip = nest.kernel_h == 1
+    h = axis_of(nest.out_h, nest.in_h, nest.kernel_h, nest.stride_h, nest.pad_h, tile_h, skip)
+    w = axis_of(nest.out_w, nest.in_w, nest.kernel_w, nest.stride_w, nest.pad_w, tile_w, False)
+    return h, w
+
+
+@njit(cache=True)
+def channel_groups(nest: Nest, tile_co: int) -> tuple[int, int]:
+    """Input storage groups that output tiles read: (sum over tiles, most of one tile); dense: all of them."""
+    if nest.dense:
+        return nest.groups_in, nest.groups_in
+    total, most = 0, 0
+    for first in range(0, nest.groups_out, tile_co):
+        end = min((first + tile_co) * nest.width_out, nest.channels_out)
+        low = first * nest.width_out // nest.group_out * nest.group_in // nest.width_in
+        high = ceil_div(((end - 1) // nest.group_out + 1) * nest.group_in, nest.width_in)
+        total += high - low
+        most = max(most, high - low)
+    return total, most
+
+
+@njit(cache=True)
+def unfolded_uops(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> int:
+    """Micro-ops of a kernel: the product of its dimensions less the two that become loops, the longest."""
+    first, second = max(a, b), min(a, b)
+    product = a * b
+    for size in (c, d, e, f, g, h):
+        product *= size
+        if size > first:
+            first, second = size, first
+        elif size > second:
+            second = size
+    return product // (first * second)
+
+
+@njit(cache=True)
+def kernel_uops(nest: Nest, h: Axis, w: Axis, t: Tiling, variants: int) -> int:
+    """Micro-ops a layer keeps on chip: its GEMM kernel in every variant, and those of its ALU operations."""
+    lanes_out = min(nest.lanes_out, nest.blocks_out)
+    rows, columns = h.tile, w.tile
+    point = nest.kernel_h * nest.kernel_w * nest.stride_h * nest.stride_w == 1
+    if point:
+        rows, columns = rows * columns, 1
+    threads = min(t.threads, h.tiles * w.tiles * ceil_div(nest.groups_out, t.tile_co))
+    if nest.vector:
+        taps = nest.kernel_h * nest.kernel_w
+        uops = unfolded_uops(t.tile_co, nest.lanes_out, rows, columns, 1, 1, 1, 1)
+        return int(taps * uops * threads)
+    reduction, lanes_in = nest.touched, 1
+    if nest.dense:
+        reduction, lanes_in = t.tile_ci, min(nest.lanes_in, nest.blocks_in)
+    taps_h, taps_w = nest.kernel_h, nest.kernel_w
+    gemm = unfolded_uops(t.tile_co, lanes_out, reduction, lanes_in, taps_h, taps_w, rows, columns)
+    return int(gemm * nest.operands * variants + (nest.lanes_out + 1) * threads)
+
+
+class Streams(NamedTuple):
+    """How many tiles there are and how often what is loaded; loads count tiles, not instructions."""
+
+    pixel_tiles: int
+    channel_tiles: int
+    reductions: int
+    tiles: int
+    steps: int
+    input_groups: int
+    input_loads: int
+    weight_passes: int
+    weight_loads: int
+    bias_loads: int
+    bias_resident: int
+
+
+@njit(cache=True)
+def streams_of(nest: Nest, h: Axis, w: Axis, t: Tiling) -> Streams:
+    """Which tiles stay on chip, and what is loaded how often."""
+    pixel_tiles = h.tiles * w.tiles
+    channel_tiles = ceil_div(nest.groups_out, t.tile_co)
+    reductions = ceil_div(nest.groups_in, t.tile_ci) if nest.dense else 1
+    tiles = pixel_tiles * channel_tiles
+    hoist = t.schedule == BEST and reductions == 1
+
+    input_stays = hoist and nest.dense and (t.order == PIXELS_OUTER or pixel_tiles == 1)
+    input_loads = pixel_tiles if input_stays else tiles * reductions
+    input_groups = t.pass_groups * nest.operands
+    if nest.dense and not input_stays:
+        input_groups *= channel_tiles
+    weight_stays = hoist and (t.order != PIXELS_OUTER or channel_tiles == 1)
+    weight_passes = 1 if nest.shared or weight_stays else pixel_tiles
+    weight_loads = 1 if nest.shared else channel_tiles * reductions * weight_passes
+
+    bias_loads, bias_resident = channel_tiles, t.tile_co * nest.lanes_out
+    if t.schedule != BEST:
+        bias_loads = tiles
+    elif not nest.bias:
+        bias_loads, bias_resident = 1, 1
+    elif t.order == PIXELS_OUTER:
+        bias_loads, bias_resident = 1, nest.groups_out * nest.lanes_out
+    if nest.vector:
+        weight_loads = bias_loads = bias_resident = 0
+    return Streams(
+        pixel_tiles, channel_tiles, reductions, tiles, tiles * reductions, input_groups, input_loads,
+        weight_passes, weight_loads, bias_loads, bias_resident,
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def needs_of(nest: Nest, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int, int]:
+    """(inp, wgt, acc, uop) tensors on chip at once; what is loaded once needs no second half."""
+    taps = nest.kernel_h * nest.kernel_w
+    duplicate = t.schedule != BEST
+    inputs = t.tile_groups * nest.operands * nest.lanes_in * h.extent * w.extent
+    outputs = t.tile_co * nest.lanes_out * h.tile * w.tile
+    weights = nest.weights
+    if not nest.shared:
+        depth = min(t.tile_ci * nest.lanes_in, nest.blocks_in) if nest.dense else nest.touched
+        weights = min(t.tile_co * nest.lanes_out, nest.blocks_out) * depth * taps
+    if nest.vector:
+        # The sum of an addition replaces its first operand.
+        outputs = inputs + (outputs if nest.operands == 1 else 0)
+        inputs = weights = 0
+    edges = 2 if nest.out_w % w.tile else 1
+    bias = s.bias_resident
+    phases = 1
+    if t.threads > 1:
+        phases = 4 if s.reductions > 1 or (s.pixel_tiles > 1 and s.channel_tiles > 1) else 2
+        inputs *= 2 if s.input_loads > 1 or duplicate else 1
+        weights *= 2 if s.weight_loads > 1 or duplicate else 1
+        bias *= 2 if s.bias_loads > 1 or duplicate else 1
+        outputs *= 2
+    return inputs, weights, outputs + bias, kernel_uops(nest, h, w, t, edges * phases)
