@@ -8,6 +8,7 @@ import sys
 import typer
 from click.exceptions import Abort, ClickException
 
+from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
 from rhnas.cli.new import new
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(data)
 app.command()(explain)
 app.command()(space)
 app.command()(new)

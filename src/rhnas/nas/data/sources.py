@@ -12,12 +12,13 @@ from rhnas.errors import DataError
 from rhnas.files import find_data
 from rhnas.nas.data.augment import Augmentation
 from rhnas.nas.data.dataset import DataSet, Part, channel_statistics, split
+from rhnas.nas.data.fetch import ARCHIVES
 from rhnas.seeds import Seeds
 
 DIGITS_TEST_PICTURES = 797
 
-CIFAR10_FOLDER = "cifar-10-batches-bin"
-CIFAR10_FILES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+CIFAR10_FOLDER = ARCHIVES["cifar10"].folder
+CIFAR10_FILES = tuple(ARCHIVES["cifar10"].files)
 CIFAR10_CLASSES = (
     "airplane",
     "automobile",
