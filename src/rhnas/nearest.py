@@ -62,18 +62,13 @@ def single_change(
     """
     wide = _including(space, row)
     start = wide.encode(row)
-    candidates = np.unique(
-        np.array(
-            [
-                [*start[:d], value, *start[d + 1 :]]
-                for d, size in enumerate(wide.shape)
-                for value in range(size)
-                if value != start[d]
-            ],
-            dtype=np.int64,
-        ),
-        axis=0,
-    )  # (B, D), rows ascending
+    changed = sorted(
+        (*start[:d], value, *start[d + 1 :])
+        for d, size in enumerate(wide.shape)
+        for value in range(size)
+        if value != start[d]
+    )
+    candidates = np.array(changed, dtype=np.int64).reshape(len(changed), len(start))
     holding = candidates[rule.slack(wide.decode(candidates)) >= 0]
     return _best(wide, holding, start, prefer) if len(holding) else None
 

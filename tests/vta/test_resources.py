@@ -1,0 +1,128 @@
+"""The resource estimate against geometry worked out by hand and the few syntheses there are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhnas.errors import SettingsError
+from rhnas.space import DesignBatch
+from rhnas.vta.fpga import LFE5U_85F, PARTS, XC7Z020, XCZU3EG, fpga_named
+from rhnas.vta.resources import (
+    BRAM_SHAPES,
+    Memories,
+    bram_blocks,
+    estimate,
+    fpga_rules,
+    hard_multipliers,
+    lut_ram_luts,
+)
+from rhnas.vta.rules import KEYS
+from rhnas.vta.spaces import DEFAULT, VTA_INTEL, VTA_WIDE
+
+SMALLER = {**DEFAULT, "LOG_UOP_BUFF_SIZE": 13, "LOG_WGT_BUFF_SIZE": 17}
+
+
+def blocks(row):
+    return int(Memories.of(DesignBatch.of(row)).bram_blocks()[0])
+
+
+def test_block_ram_of_the_default_worked_out_by_hand():
+    # Banks are 64 bits wide: 1024 x 64 takes 4 blocks of 1024 x 18, 2048 x 64 takes 8 of 2048 x 9.
+    uop, inp, wgt, acc, out = 16, 2 * 8, 32 * 4, 8 * 8, 2 * 8
+    queues = 3 * 4
+    assert blocks(DEFAULT) == uop + inp + wgt + acc + out + queues == 252
+
+
+def test_the_default_takes_126_of_the_140_large_blocks_of_xc7z020():
+    assert blocks(DEFAULT) / 2 == 126
+    assert XC7Z020.bram_blocks / 2 == 140
+
+
+def fits(row, part):
+    return {rule.name: float(rule.slack(DesignBatch.of(row))[0]) for rule in fpga_rules(part)}
+
+
+def test_which_parts_the_default_fits():
+    assert min(fits(DEFAULT, XC7Z020).values()) >= 0
+    assert min(fits(DEFAULT, XCZU3EG).values()) >= 0
+    assert [name for name, slack in fits(DEFAULT, LFE5U_85F).items() if slack < 0] == ["fpga.bram"]
+    assert min(fits(SMALLER, LFE5U_85F).values()) >= 0
+
+
+def test_two_products_share_a_multiplier_where_they_can():
+    batch = DesignBatch.of(DEFAULT, {**DEFAULT, "LOG_BLOCK_IN": 6, "LOG_BLOCK_OUT": 0})
+    assert hard_multipliers(batch, XC7Z020).tolist() == [128, 64]
+    assert hard_multipliers(batch, LFE5U_85F).tolist() == [156, 64], "too narrow to share"
+
+
+def test_multipliers_beyond_the_hard_ones_are_made_of_tables():
+    larger = DesignBatch.of({**DEFAULT, "LOG_BLOCK_IN": 5, "LOG_BLOCK_OUT": 5})
+    used = estimate(larger, XC7Z020)
+    assert int(used.dsps[0]) == 220
+    soft = 1024 - 2 * 220
+    assert int(used.luts[0]) > soft * XC7Z020.luts_per_multiplier
+
+
+def test_the_array_is_that_of_the_synthesized_core():
+    """16 lanes of 8 + 4 + 2 + 1 adders of 17 to 20 bits and a 32-bit accumulator, plus control."""
+    lane = 8 * 17 + 4 * 18 + 2 * 19 + 20 + 32
+    batch = DesignBatch.of(DEFAULT)
+    other = 3_000 + 16 * 32 * 6 + 16 * XC7Z020.luts_per_multiplier
+    assert int(estimate(batch, XC7Z020).luts[0]) - other == 16 * lane + 519 == 5_287
+
+
+def test_memory_bandwidth_bounds_the_bus():
+    for bus, holds in ((64, True), (128, True), (256, False), (512, False)):
+        assert (fits({**DEFAULT, "SHL_MEM_AXI_DATA_BITS": bus}, LFE5U_85F)["fpga.dram"] >= 0) == holds
+    assert fits({**DEFAULT, "SHL_MEM_AXI_DATA_BITS": 256}, XC7Z020)["fpga.dram"] == 4_264 - 3_200
+
+
+@given(st.integers(1, 600), st.integers(65, 40_000))
+def test_a_memory_is_covered_by_its_blocks_and_no_shape_does_with_fewer(bits, depth):
+    found = bram_blocks(bits, depth)
+    assert found * 18 * 1024 >= bits * depth
+    by_shape = [-(-bits // width) * -(-depth // words) for words, width in BRAM_SHAPES]
+    assert found == min(by_shape)
+
+
+def test_shallow_memories_are_made_of_tables():
+    assert bram_blocks(512, 64) == 0
+    assert lut_ram_luts(512, 64, XC7Z020) == 171 * 4, "RAM64M: 3 bits in 4 tables"
+    assert lut_ram_luts(64, 64, LFE5U_85F) == 4 * 16 * 6, "16 x 4 bits in 6 tables"
+    assert lut_ram_luts(64, 65, LFE5U_85F) == 0
+
+
+def test_a_wider_bus_makes_wider_banks_of_the_same_bits():
+    rows = [{**DEFAULT, "SHL_MEM_AXI_DATA_BITS": bus} for bus in (64, 128, 256, 512)]
+    memories = Memories.of(DesignBatch.of(*rows))
+    bits = (1 << (memories.banks + memories.bits + memories.depth)).sum(axis=0)
+    assert bits.tolist() == 4 * [480 * 1024 * 8]
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: part.name)
+def test_more_of_anything_never_takes_less(part):
+    rng = np.random.default_rng(0)
+    start = VTA_WIDE.feasible().sample(300, rng)
+    for axis, key in enumerate(KEYS[:7]):
+        more = start.copy()
+        more[:, axis] = np.minimum(more[:, axis] + 1, VTA_WIDE.shape[axis] - 1)
+        kept = VTA_WIDE.feasible().contains(more)
+        before, after = (estimate(VTA_WIDE.decode(i[kept]), part) for i in (start, more))
+        assert (after.dsps >= before.dsps).all()
+        if key in KEYS[3:7]:
+            assert (after.bram_blocks >= before.bram_blocks).all(), key
+            assert (after.dsps == before.dsps).all()
+
+
+def test_no_part_is_free_of_a_source_and_names_are_forgiving():
+    for part in PARTS.values():
+        assert part.source
+        assert fpga_named(part.name.upper()) is part
+    with pytest.raises(SettingsError, match="LFE5U-85F"):
+        fpga_named("xc7z010")
+
+
+def test_every_part_can_hold_some_design_of_every_space():
+    for part in PARTS.values():
+        assert VTA_INTEL.feasible(fpga_rules(part)).count > 0
