@@ -188,6 +188,23 @@ class CostModel(ABC):
     def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
         """Physical lower bound on cycles: max(MACs / array, bytes read / bus, written / bus), (B, L)."""
 
+    def bound_terms(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
+        """What ``bounds`` is the maximum of, (terms, B, L); a network's bound is the largest summed term."""
+        return self.bounds(batch, layers)[None]
+
+    def mappings(self, batch: DesignBatch, layers: Sequence[Layer], mu: float) -> list[dict[str, Any]]:
+        """For one design, each layer's mapping at ``mu`` and what it does, as plain values for a report.
+
+        Args:
+            batch: One design.
+            layers: L layers.
+            mu: Cycles per pJ; ``inf`` minimises energy.
+
+        Returns:
+            L dictionaries in the model's own words; empty ones where it has none to tell.
+        """
+        return [{} for _ in layers]
+
 
 class Platform(ABC):
     """A family of accelerators: spaces, rules of every level, costs, and what can be built of them."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from numba import njit
 
 from rhnas.vta.mapping_nest import Nest, ceil_div
-from rhnas.vta.mapping_tiles import Axis, Streams, Tiling, needs_of, streams_of
+from rhnas.vta.mapping_tiles import Axis, Streams, Tiling
 from rhnas.vta.timing import INSTRUCTION_BYTES, UOP_BYTES, TimingProfile
 
 ACC_BYTES = 4
@@ -62,16 +62,12 @@ class Laws(NamedTuple):
 
 
 class Price(NamedTuple):
-    """What a mapping costs and needs. Needs and fills are in tensors of their scratchpad.
+    """What a mapping costs. Fills are in tensors of their scratchpad.
 
     ``read_beats`` holds all that passes the read port: inputs, weights, biases, micro-ops, instructions.
     """
 
     cycles: int
-    inp_need: int
-    wgt_need: int
-    acc_need: int
-    uop_need: int
     read_beats: int
     write_beats: int
     inp_fill: int
@@ -190,17 +186,14 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
 
 
 @njit(cache=True)
-def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling) -> Price:
-    """Price one mapping; see the module's text for the machine."""
-    s = streams_of(nest, h, w, t)
-    inp_need, wgt_need, acc_need, uops = needs_of(nest, h, w, t, s)
+def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops: int) -> Price:
+    """Price one mapping that keeps ``uops`` micro-ops; see the module's text for the machine."""
     input_beats, input_instructions, input_cycles = input_cost(nest, laws, h, w, t, s)
     write_beats, store_instructions, store_cycles = store_cost(nest, laws, h, w, t, s)
     weights = 0 if nest.vector else nest.weights * s.weight_passes
     weight_beats = spans(weights * nest.tensor_wgt, s.weight_loads, nest.tensor_wgt, laws.bus)
     tensor_acc = nest.tensor_out * ACC_BYTES
-    bias_tensors = s.bias_resident * s.bias_loads
-    bias_beats = spans(bias_tensors * tensor_acc, s.bias_loads, tensor_acc, laws.bus)
+    bias_beats = spans(s.bias_tensors * tensor_acc, s.bias_loads, tensor_acc, laws.bus)
     bias_cycles = bias_beats + s.bias_loads * laws.load
     bias_first = bias_cycles // max(1, s.bias_loads)
     uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
@@ -213,7 +206,7 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling) -> Price:
     end_steps = nest.end_immediates * laws.alu_immediate_steps + nest.end_tensors * laws.alu_tensor_steps
     alus = nest.end_immediates + nest.end_tensors
     end = outputs * end_steps + s.tiles * alus * laws.alu
-    acc_fill, inp_fill = bias_tensors, s.input_groups * h.full * w.full * nest.lanes_in
+    acc_fill, inp_fill = s.bias_tensors, s.input_groups * h.full * w.full * nest.lanes_in
     if nest.vector:
         start, input_cycles = start + input_cycles, 0
         acc_fill, inp_fill = inp_fill, 0
@@ -230,6 +223,6 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling) -> Price:
     cycles = overlap(work, s, t.threads)
     cycles = max(cycles, read_beats, batches * laws.fetch + fetch_beats + instructions)
     return Price(
-        cycles, inp_need, wgt_need, acc_need, uops, read_beats, write_beats, inp_fill, weights, acc_fill,
+        cycles, read_beats, write_beats, inp_fill, weights, acc_fill,
         instructions, work.inputs + work.weights, work.setup + gemm + start + end, store_cycles,
     )  # fmt: skip

@@ -144,6 +144,7 @@ class Streams(NamedTuple):
     weight_loads: int
     bias_loads: int
     bias_resident: int
+    bias_tensors: int
 
 
 @njit(cache=True)
@@ -165,17 +166,18 @@ def streams_of(nest: Nest, h: Axis, w: Axis, t: Tiling) -> Streams:
     weight_loads = 1 if nest.shared else channel_tiles * reductions * weight_passes
 
     bias_loads, bias_resident = channel_tiles, t.tile_co * nest.lanes_out
+    bias_tensors = nest.groups_out * nest.lanes_out
     if t.schedule != BEST:
-        bias_loads = tiles
+        bias_loads, bias_tensors = tiles, bias_tensors * pixel_tiles
     elif not nest.bias:
-        bias_loads, bias_resident = 1, 1
+        bias_loads, bias_resident, bias_tensors = 1, 1, 1
     elif t.order == PIXELS_OUTER:
-        bias_loads, bias_resident = 1, nest.groups_out * nest.lanes_out
+        bias_loads, bias_resident = 1, bias_tensors
     if nest.vector:
-        weight_loads = bias_loads = bias_resident = 0
+        weight_loads = bias_loads = bias_resident = bias_tensors = 0
     return Streams(
         pixel_tiles, channel_tiles, reductions, tiles, tiles * reductions, input_groups, input_loads,
-        weight_passes, weight_loads, bias_loads, bias_resident,
+        weight_passes, weight_loads, bias_loads, bias_resident, bias_tensors,
     )  # fmt: skip
 
 

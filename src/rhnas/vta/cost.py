@@ -1,0 +1,282 @@
+"""The analytical cost model: cycles and energy of layers on designs, as hulls over all mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import numpy as np
+
+from rhnas.errors import SettingsError
+from rhnas.platform import Cost, CostModel
+from rhnas.space import DesignBatch
+from rhnas.vta.cost_kernel import (
+    CODES_AT,
+    FIXED_EVENTS,
+    evaluate_groups,
+    fixed_energy,
+    front_of,
+    price_tiles,
+    row_energy,
+)
+from rhnas.vta.cost_price import Laws, Price
+from rhnas.vta.energy import EVENTS, event_energy, technology_named
+from rhnas.vta.mapping import Mapping
+from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
+from rhnas.vta.rules import BATCH, BLOCK_IN, BLOCK_OUT, BUS, INT8_BITS, DerivedDepths, macs_per_cycle
+from rhnas.vta.timing import INSTRUCTION_BYTES, TimingProfile, profile_named
+from rhnas.workload import FloatArray, IntArray, Layer, LayerKind
+
+SCHEDULES = {"best": BEST, "upstream": UPSTREAM}
+
+DESIGNS_PER_CALL = 2048
+"""Designs priced at a time: bounds memory."""
+HULL_POINTS = 8
+"""First guess at the longest hull; where one is longer, the batch is priced again with more room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakdown:
+    """What a mapping of one layer does.
+
+    Attributes:
+        cycles: Of the layer, modules overlapped.
+        energy_pj: Of the layer.
+        dram_read_bytes: Whole beats of inputs, weights, biases, micro-ops and instructions.
+        dram_written_bytes: Whole beats of outputs.
+        gemm_steps: Micro-ops executed by the GEMM core.
+        alu_steps: Micro-ops executed by the ALU, and by GEMM resets.
+        load_cycles: The load module's own.
+        compute_cycles: The compute module's own.
+        store_cycles: The store module's own.
+        instructions: Of the layer.
+        uops: Micro-ops loaded.
+    """
+
+    cycles: int
+    energy_pj: float
+    dram_read_bytes: int
+    dram_written_bytes: int
+    gemm_steps: int
+    alu_steps: int
+    load_cycles: int
+    compute_cycles: int
+    store_cycles: int
+    instructions: int
+    uops: int
+
+    @classmethod
+    def of(cls, nest: np.void, priced: Price, uops: int, event_pj: FloatArray, bus_bytes: int) -> Breakdown:
+        """From the kernel's numbers."""
+        counts = (
+            priced.read_beats + priced.write_beats,
+            priced.inp_fill,
+            priced.wgt_fill,
+            priced.acc_fill,
+            priced.instructions,
+            uops,
+        )
+        outputs = nest["out_h"] * nest["out_w"] * nest["groups_out"] * nest["lanes_out"]
+        alu = nest["start_immediates"] + nest["start_resets"] + nest["end_immediates"] + nest["end_tensors"]
+        taps = nest["kernel_h"] * nest["kernel_w"]
+        return cls(
+            cycles=int(priced.cycles),
+            energy_pj=float(fixed_energy(nest, event_pj) + event_pj[FIXED_EVENTS:] @ np.array(counts)),
+            dram_read_bytes=int(priced.read_beats * bus_bytes),
+            dram_written_bytes=int(priced.write_beats * bus_bytes),
+            gemm_steps=int(nest["steps"] * taps * nest["out_h"] * nest["out_w"]),
+            alu_steps=int(outputs * alu),
+            load_cycles=int(priced.load_cycles),
+            compute_cycles=int(priced.compute_cycles),
+            store_cycles=int(priced.store_cycles),
+            instructions=int(priced.instructions),
+            uops=int(uops),
+        )
+
+
+@final
+class VtaCostModel(CostModel):
+    """Prices every mapping of every layer; see docs/cost-model.md.
+
+    Args:
+        technology: ``dosa40`` or ``horowitz45``.
+        timing: ``rhnas`` or ``public``.
+        schedule: ``best`` (our compiler) or ``upstream`` (TVM's schedule for ungrouped convolutions).
+
+    Raises:
+        SettingsError: A name is unknown.
+
+    Example:
+        >>> from rhnas.vta.spaces import DEFAULT
+        >>> layer = Layer(name="conv", channels=(64, 64), size=(56, 56), kernel=(3, 3), padding=(1, 1))
+        >>> model, batch = VtaCostModel(), DesignBatch.of(DEFAULT)
+        >>> bool(model.evaluate(batch, [layer]).cycles.min() >= model.bounds(batch, [layer])[0, 0])
+        True
+    """
+
+    def __init__(self, *, technology: str = "dosa40", timing: str = "rhnas", schedule: str = "best") -> None:
+        if schedule not in SCHEDULES:
+            raise SettingsError(f"schedule must be one of {sorted(SCHEDULES)}", got=schedule)
+        self.technology = technology_named(technology)
+        self.timing: TimingProfile = profile_named(timing)
+        self._schedule = SCHEDULES[schedule]
+
+    def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
+        """Hulls over all mappings; equal layers and designs are priced once."""
+        shapes: dict[tuple[int, ...], int] = {}
+        column = np.array([shapes.setdefault(layer.shape, len(shapes)) for layer in layers], dtype=np.int64)
+        first = {shapes[layer.shape]: layer for layer in reversed(layers)}
+        distinct = [first[index] for index in range(len(shapes))]
+        costs = np.stack([batch[key] for key in batch.columns], axis=1)
+        _, representative, row = np.unique(costs, axis=0, return_index=True, return_inverse=True)
+        chosen = batch.take(representative)
+        cycles, energy, found = self._hulls(chosen, distinct)
+        select = np.ix_(row.reshape(-1), column)
+        launch = self.timing
+        buses, bus_of = np.unique(batch[BUS], return_inverse=True)
+        launch_cycles = np.array([launch.launch_cycles(int(bus)) for bus in buses], dtype=np.int64)
+        return Cost(
+            cycles=cycles[select],
+            energy_pj=energy[select],
+            mapped=found[select] > 0,
+            launch_cycles=launch_cycles[bus_of.reshape(-1)],
+            launch_energy_pj=self._launch_energy(batch),
+        )
+
+    def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
+        """The largest of ``bound_terms``, (B, L)."""
+        return np.asarray(self.bound_terms(batch, layers).max(axis=0))
+
+    def bound_terms(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
+        """Cycles no schedule can beat: MACs / array, bytes read / bus, bytes written / bus, (3, B, L).
+
+        Compulsory bytes are the weights, the input pixels that any output reads, and the outputs, each once.
+        """
+        array, bus = macs_per_cycle(batch)[:, None], batch[BUS][:, None] // INT8_BITS
+        macs, read, written = np.array([compulsory(layer) for layer in layers], dtype=np.int64).T
+        return np.stack([-(-macs // array), -(-read // bus), -(-written // bus)])
+
+    def mappings(self, batch: DesignBatch, layers: Sequence[Layer], mu: float) -> list[dict[str, Any]]:
+        """The mapping of each layer on one design that minimises ``cycles + mu * energy_pj``.
+
+        Args:
+            batch: One design.
+            layers: L layers.
+            mu: Cycles per pJ; ``inf`` minimises energy.
+
+        Returns:
+            Per layer the fields of ``Mapping`` and of ``breakdown``; empty where nothing fits.
+        """
+        found = [self.best_mapping(batch, layer, mu) for layer in layers]
+        return [{} if best is None else best[0].to_json() | asdict(best[1]) for best in found]
+
+    def best_mapping(self, batch: DesignBatch, layer: Layer, mu: float) -> tuple[Mapping, Breakdown] | None:
+        """The mapping of one layer on one design that minimises ``cycles + mu * energy_pj``.
+
+        Args:
+            batch: One design.
+            layer: The layer.
+            mu: Cycles per pJ; ``inf`` minimises energy.
+
+        Returns:
+            The mapping and what it does; None where nothing fits.
+        """
+        nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
+        laws = Laws.of(self.timing, int(batch[BUS][0]))
+        front, count = front_of(nests, laws, room_bits(batch)[0], self._schedule, False)
+        if count == 0:
+            return None
+        event_pj = event_energy(self.technology, batch)[0]
+        energy = np.array(
+            [row_energy(r, fixed_energy(nests[r[CODES_AT]], event_pj), event_pj) for r in front[:count]]
+        )
+        score = energy if np.isinf(mu) else front[:count, 0] + mu * energy
+        ties = np.lexsort((front[:count, 0], energy, score))
+        mapping = Mapping.of_codes(front[ties[0], CODES_AT:])
+        return mapping, self.breakdown(batch, layer, mapping)
+
+    def breakdown(self, batch: DesignBatch, layer: Layer, mapping: Mapping) -> Breakdown:
+        """What one given mapping costs on one design, whether or not it fits.
+
+        Args:
+            batch: One design.
+            layer: The layer.
+            mapping: As ``best_mapping`` gives it, or anybody's tiles.
+        """
+        form, tile_h, tile_w, tile_ci, tile_co, order, threads = mapping.codes
+        nest = nests_of([layer], arrays_of(batch), self._schedule)[0, 0, form]
+        laws = Laws.of(self.timing, int(batch[BUS][0]))
+        own = UPSTREAM if nest["start_resets"] else BEST
+        priced, uops = price_tiles(nest, laws, (tile_h, tile_w, tile_ci, tile_co, order, threads, own))
+        return Breakdown.of(nest, priced, uops, event_energy(self.technology, batch)[0], laws.bus)
+
+    def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> tuple[IntArray, FloatArray, IntArray]:
+        """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L)."""
+        arrays, array_of = np.unique(arrays_of(batch), axis=0, return_inverse=True)
+        buses, bus_of = np.unique(batch[BUS], return_inverse=True)
+        laws = np.array([Laws.of(self.timing, int(bus)) for bus in buses], dtype=np.int64)
+        group_of = array_of.reshape(-1) * len(buses) + bus_of.reshape(-1)
+        order = np.argsort(group_of, kind="stable")
+        present, first = np.unique(group_of[order], return_index=True)
+        ends = np.append(first[1:], len(order))
+        groups = np.stack([present // len(buses), present % len(buses), first, ends], axis=1)
+        points = HULL_POINTS
+        while True:
+            cycles, energy, found = evaluate_groups(
+                nests_of(layers, arrays, self._schedule),
+                laws,
+                groups.astype(np.int64),
+                room_bits(batch)[order],
+                event_energy(self.technology, batch)[order],
+                self._schedule,
+                points,
+            )
+            if found.max(initial=0) <= points:
+                break
+            points = int(found.max())
+        points = max(1, int(found.max(initial=0)))
+        back = np.argsort(order)
+        return cycles[back, :, :points], energy[back, :, :points], found[back]
+
+    def _launch_energy(self, batch: DesignBatch) -> FloatArray:
+        """Energy of fetching FINISH, pJ, (B,)."""
+        event_pj = event_energy(self.technology, batch)
+        beats = -(-INSTRUCTION_BYTES * INT8_BITS // batch[BUS])
+        instruction = event_pj[:, EVENTS.index("instructions")]
+        return np.asarray(beats * event_pj[:, EVENTS.index("beats")] + instruction)
+
+
+def arrays_of(batch: DesignBatch) -> IntArray:
+    """LOG_BATCH, LOG_BLOCK_IN and LOG_BLOCK_OUT of a batch, int64 (B, 3)."""
+    return np.stack([batch[BATCH], batch[BLOCK_IN], batch[BLOCK_OUT]], axis=1)
+
+
+def room_bits(batch: DesignBatch) -> IntArray:
+    """log2 depths of inp, wgt, acc and uop, int64 (B, 4)."""
+    depth = DerivedDepths.of(batch)
+    return np.stack([depth.inp, depth.wgt, depth.acc, depth.uop], axis=1)
+
+
+def compulsory(layer: Layer) -> tuple[int, int, int]:
+    """(MACs, bytes read, bytes written) that no schedule avoids.
+
+    Example:
+        >>> compulsory(Layer(name="fc", channels=(512, 1000)))
+        (512000, 512512, 1000)
+    """
+    rows, columns = (
+        _pixels_read(size, kernel, stride, pad)
+        for size, kernel, stride, pad in zip(
+            layer.size, layer.kernel, layer.stride, layer.padding, strict=True
+        )
+    )
+    operands = 2 if layer.kind is LayerKind.ADD else 1
+    read = rows * columns * layer.channels[0] * operands + layer.parameters
+    return layer.macs, read, layer.output_size[0] * layer.output_size[1] * layer.channels[1]
+
+
+def _pixels_read(size: int, kernel: int, stride: int, pad: int) -> int:
+    outputs = (size + 2 * pad - kernel) // stride + 1
+    starts = range(-pad, -pad + outputs * stride, stride)
+    return len({pixel for start in starts for pixel in range(start, start + kernel) if 0 <= pixel < size})
