@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -84,15 +85,31 @@ def mapping_slack(batch: DesignBatch, layer: Layer) -> FloatArray:
     Example:
         >>> from rhnas.vta.spaces import DEFAULT
         >>> float(mapping_slack(DesignBatch.of(DEFAULT), Layer(name="fc", channels=(512, 1000)))[0])
-        5.0
+        1023.0
     """
-    arrays = np.stack([batch[BATCH], batch[BLOCK_IN], batch[BLOCK_OUT]], axis=1)
-    distinct, inverse = np.unique(arrays, axis=0, return_inverse=True)
-    needs = smallest_needs(nests_of([layer], distinct, BEST)[:, 0])[inverse.reshape(-1)]  # (B, FORMS, 4)
+    distinct, inverse = _distinct_arrays(batch)
+    needs = smallest_needs(nests_of([layer], distinct, BEST)[:, 0])  # (distinct, FORMS, 4)
     depths = DerivedDepths.of(batch)
-    bits = np.stack([depths.inp, depths.wgt, depths.acc, depths.uop], axis=1)
-    room = np.where(bits < 0, 0, np.int64(1) << np.maximum(bits, 0))  # (B, 4)
-    return np.asarray((room[:, None, :] - needs).min(axis=2).max(axis=1), dtype=np.float64)
+    rooms = [
+        np.where(bits < 0, 0, np.int64(1) << np.maximum(bits, 0))
+        for bits in (depths.inp, depths.wgt, depths.acc, depths.uop)
+    ]
+    slack = np.full(len(inverse), -UNREACHABLE)
+    for form in np.flatnonzero((needs < UNREACHABLE).all(axis=2).any(axis=0)):
+        lacks = (room - needs[:, form, memory][inverse] for memory, room in enumerate(rooms))
+        slack = np.maximum(slack, reduce(np.minimum, lacks))
+    return slack.astype(np.float64)
+
+
+def _distinct_arrays(batch: DesignBatch) -> tuple[IntArray, IntArray]:
+    """Distinct logarithms of BATCH, BLOCK_IN, BLOCK_OUT, (distinct, 3), and which each design has, (B,)."""
+    digit = 5  # bits of a logarithm below 32
+    codes = (batch[BATCH] << 2 * digit) | (batch[BLOCK_IN] << digit) | batch[BLOCK_OUT]
+    present = np.zeros(1 << 3 * digit, dtype=np.bool_)
+    present[codes] = True
+    found = np.flatnonzero(present)
+    columns = [(found >> shift * digit) & ((1 << digit) - 1) for shift in (2, 1, 0)]
+    return np.stack(columns, axis=1), (np.cumsum(present) - 1)[codes]
 
 
 def smallest_needs(nests: npt.NDArray[np.void]) -> IntArray:
