@@ -68,7 +68,7 @@ def _print(console: Console, found: Explanation) -> None:
         console.print(f"mapping: {mapped} layer shapes have one")
     console.print(f"whole networks without the host: {'yes' if found.chainable else 'no'}")
     for part, fits in found.fits.items():
-        broken = [f"{name} {slack:g}" for name, slack in found.fpgas[part].items() if slack < 0]
+        broken = [f"{name} {slack:,}" for name, slack in found.fpgas[part].items() if slack < 0]
         why = f" ({', '.join(broken)})" if broken else ""
         answer = "fits" if fits else "does not fit" if found.structural else "not realizable"
         console.print(f"{part}: {answer}{why}")
@@ -81,7 +81,7 @@ def _rules(found: Explanation) -> Table:
         rule = finding.rule
         if rule.level == "mapping" and finding.holds:
             continue
-        cells = [rule.name, f"{finding.slack:g}", escape(rule.invariant)]
+        cells = [rule.name, f"{finding.slack:,}", escape(rule.invariant)]
         fix = [] if found.realizable else [finding.fix or ""]
         table.add_row(*cells, *fix, style=None if finding.holds else "red")
     return table
