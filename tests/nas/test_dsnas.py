@@ -147,24 +147,27 @@ def test_finds_the_planted_network():
 
 
 def test_more_cost_pressure_means_cheaper_networks():
+    """Where dear options are worth more, lambda alone decides how far alpha goes."""
     space = two_blocks()
     table, (pictures, labels) = mac_table(space), batch(space)
     loss = table_loss(table, Objective.EDP)
+    worth = [[1.0, 0.2, 0.4] if len(d.options) == 3 else [1.0] for d in space.decisions]
     reached = []
-    for weight in (0.0, 1.0, 10.0):
-        net = SuperNet(space, Seeds(root=0))
+    for weight in (0.0, 0.05, 0.2, 1.0):
+        net = Planted(space, worth)
         strategy = Dsnas(net, SETTINGS)
-        for step in range(40):
+        for step in range(100):
             strategy.step(
                 pictures,
-                labels,
+                torch.zeros_like(labels),
                 seeds=Seeds(root=0).child(str(step)),
-                rate=0.02,
+                rate=0.0,
                 cost=lambda p, w=weight: w * loss(p),
                 learn=True,
             )
         reached.append(net.expected_cost(table).edp.item())
-    assert reached[0] > reached[1] > reached[2]
+    assert reached == sorted(reached, reverse=True)
+    assert reached[-1] < 0.5 * reached[0]
 
 
 def test_equal_costs_leave_alpha_alone():

@@ -1,12 +1,15 @@
 """The search as an object: resumable at any step, deterministic, and honest about what it scores on."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
 
 from rhnas.errors import CheckpointError, DataError, SettingsError
-from rhnas.nas.batches import Batches, cosine
+from rhnas.nas.batches import Batches, accuracy, cosine
+from rhnas.nas.data.augment import Augmentation
+from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
 from rhnas.networks.spaces.registry import network_space
@@ -16,25 +19,31 @@ from rhnas.settings import NasSettings
 SETTINGS = NasSettings(epochs=3, warmup=1, batch=16, freeze=0.5)
 
 
-def random_split(n, seed):
-    noise = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 1, 8, 8, generator=noise), torch.randint(10, (n,), generator=noise)
-
-
-def shift(pictures, generator):
-    return pictures.roll(int(torch.randint(3, (1,), generator=generator)), dims=3)
+def random_data(train=48, validation=21):
+    noise = torch.Generator().manual_seed(0)
+    parts = [
+        Part(
+            torch.randint(256, (n, 1, 8, 8), generator=noise, dtype=torch.uint8),
+            torch.randint(10, (n,), generator=noise),
+        )
+        for n in (train, validation)
+    ]
+    return DataSet(
+        name="noise",
+        classes=tuple("0123456789"),
+        train=parts[0],
+        validation=parts[1],
+        mean=(0.5,),
+        std=(0.3,),
+        augmentation=Augmentation(shift=1),
+        test_loader=lambda: parts[1],
+    )
 
 
 def new_search(root=0, settings=SETTINGS):
     seeds = Seeds(root=root)
-    return DifferentiableSearch(
-        SuperNet(network_space("digits"), seeds.child("supernet")),
-        settings,
-        train=random_split(48, 0),
-        validation=random_split(21, 1),
-        seeds=seeds.child("search"),
-        augment=shift,
-    )
+    net = SuperNet(network_space("digits"), seeds.child("supernet"))
+    return DifferentiableSearch(net, settings, random_data(), seeds.child("search"))
 
 
 def reload(state):
@@ -107,15 +116,28 @@ def test_a_foreign_checkpoint_is_refused():
 
 
 def test_batches_cover_an_epoch_once_and_depend_on_the_step_alone():
-    pictures, labels = torch.arange(12.0).reshape(12, 1, 1, 1), torch.arange(12)
-    batches = Batches((pictures, labels), 4, Seeds(root=0))
+    data = random_data(train=12)
+    data = replace(data, train=Part(data.train.pictures, torch.arange(12)))
+    batches, other = (Batches(data, 4, Seeds(root=0)) for _ in range(2))
     epoch = torch.cat([batches.at(step)[1] for step in range(3)])
     assert sorted(epoch.tolist()) == list(range(12))
-    other = Batches((pictures, labels), 4, Seeds(root=0))
-    assert torch.equal(other.at(7)[1], batches.at(7)[1])
+    assert torch.equal(other.at(7)[0], batches.at(7)[0])
     assert not torch.equal(batches.at(0)[1], batches.at(3)[1])
     with pytest.raises(DataError, match="at least two"):
-        Batches((pictures[:1], labels[:1]), 4, Seeds(root=0))
+        Batches(random_data(train=1), 4, Seeds(root=0))
+
+
+def test_accuracy_counts_every_picture_once():
+    data = random_data(validation=1001)
+    seen = []
+
+    def oracle(pictures):
+        seen.append(len(pictures))
+        first = sum(seen[:-1])
+        return torch.nn.functional.one_hot(data.validation.labels[first : first + len(pictures)], 10)
+
+    assert accuracy(oracle, data, data.validation) == 1
+    assert seen == [334, 334, 333]
 
 
 def test_cosine_rises_and_falls():

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from rhnas.errors import DataError
+from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.seeds import Seeds
 
-Split = tuple[Tensor, Tensor]
-"""Pictures float32 (N, C, H, W), normalised, and labels int64 (N,)."""
-Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""Random changes to a batch of pictures, same shape."""
+EVALUATION_BATCH = 500
+"""Greatest number of pictures per forward pass of an evaluation."""
 
 
 def generator(seeds: Seeds) -> torch.Generator:
@@ -35,45 +34,59 @@ def cosine(progress: float, warmup: float = 0.0) -> float:
 
 
 class Batches:
-    """Shuffled, augmented batches of a split; a rest smaller than a batch waits for another epoch's order.
+    """Shuffled, augmented, normalised training batches; what is left of an epoch is less than a batch.
 
     Args:
-        split: What is drawn from.
-        size: Pictures per batch; at most the whole split.
-        seeds: Orders come from its children ``order/EPOCH``, changes from ``augment/STEP``.
-        augment: Applied to every batch.
+        data: Its training part is drawn from.
+        size: Pictures per batch; at most the whole part.
+        seeds: Orders come from its children ``order/EPOCH``, augmentation from ``augment/STEP``.
 
     Raises:
         DataError: Fewer than two pictures: batch statistics need more.
 
     Example:
-        >>> batches = Batches((torch.zeros(5, 1, 2, 2), torch.arange(5)), 2, Seeds(root=0))
+        >>> from rhnas.nas.data.load import load_data
+        >>> batches = Batches(load_data("digits", Seeds(root=0)), 64, Seeds(root=0))
         >>> batches.per_epoch, batches.at(3)[0].shape
-        (2, torch.Size([2, 1, 2, 2]))
+        (12, torch.Size([64, 1, 8, 8]))
     """
 
-    def __init__(self, split: Split, size: int, seeds: Seeds, augment: Augment | None = None) -> None:
-        if len(split[1]) < 2:
-            raise DataError("training must have at least two pictures", got=len(split[1]))
-        self.split = split
-        self.size = min(size, len(split[1]))
+    def __init__(self, data: DataSet, size: int, seeds: Seeds) -> None:
+        if len(data.train) < 2:
+            raise DataError("training must have at least two pictures", got=len(data.train))
+        self.data = data
+        self.size = min(size, len(data.train))
         self.seeds = seeds
-        self.augment = augment
         self._epoch, self._order = -1, torch.empty(0)
 
     @property
     def per_epoch(self) -> int:
         """Batches in an epoch."""
-        return len(self.split[1]) // self.size
+        return len(self.data.train) // self.size
 
-    def at(self, step: int) -> Split:
-        """The batch of a step, counted from 0 over all epochs."""
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step, counted from 0 over all epochs: float32 (N, C, H, W) and int64 (N,)."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             shuffle = generator(self.seeds.child("order").child(str(epoch)))
-            self._epoch, self._order = epoch, torch.randperm(len(self.split[1]), generator=shuffle)
-        chosen = self._order[index * self.size : (index + 1) * self.size]
-        pictures, labels = self.split[0][chosen], self.split[1][chosen]
-        if self.augment is not None:
-            pictures = self.augment(pictures, generator(self.seeds.child("augment").child(str(step))))
-        return pictures, labels
+            self._epoch, self._order = epoch, torch.randperm(len(self.data.train), generator=shuffle)
+        part = self.data.train.take(self._order[index * self.size : (index + 1) * self.size])
+        draws = generator(self.seeds.child("augment").child(str(step)))
+        return self.data.normalise(self.data.augmentation(part.pictures, draws)), part.labels
+
+
+def accuracy(scores: Callable[[Tensor], Tensor], data: DataSet, part: Part) -> float:
+    """Fraction of a part's pictures whose highest score is that of their label.
+
+    Args:
+        scores: Normalised pictures (N, C, H, W) to class scores (N, classes).
+        data: Whose normalisation applies.
+        part: What is classified, in chunks of nearly equal size, so that batch statistics have enough.
+    """
+    chunks = -(-len(part) // EVALUATION_BATCH)
+    right = 0
+    with torch.no_grad():
+        for chosen in torch.arange(len(part)).tensor_split(chunks):
+            chunk = part.take(chosen)
+            right += int((scores(data.normalise(chunk.pictures)).argmax(1) == chunk.labels).sum())
+    return right / len(part)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from rhnas.errors import CheckpointError, SettingsError
-from rhnas.nas.batches import Augment, Batches, Split, cosine, generator
+from rhnas.nas.batches import Batches, accuracy, cosine, generator
+from rhnas.nas.data.dataset import DataSet
 from rhnas.nas.expectation import CostLoss
 from rhnas.nas.strategies.base import StepResult, Strategy
 from rhnas.nas.strategies.dsnas import Dsnas
@@ -19,9 +18,6 @@ from rhnas.settings import NasSettings
 
 STRATEGIES: dict[str, type[Dsnas]] = {"dsnas": Dsnas}
 """Strategies by name."""
-
-SCORING_BATCH = 500
-"""Pictures over which batch statistics are taken when candidates are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +36,8 @@ class DifferentiableSearch:
     Args:
         supernet: What is trained.
         settings: Epochs, rates and the like.
-        train: Training pictures without the validation part; weights and alpha learn from them.
-        validation: Chooses among candidates and trains nothing.
+        data: Weights and alpha learn from its training part; its validation part chooses among candidates.
         seeds: Its children: ``batches``, ``draws``, ``derive``.
-        augment: Applied to training batches.
 
     Attributes:
         cost: Weighted cost loss that alpha also descends on; may be exchanged between steps.
@@ -57,20 +51,17 @@ class DifferentiableSearch:
         self,
         supernet: SuperNet,
         settings: NasSettings,
-        *,
-        train: Split,
-        validation: Split,
+        data: DataSet,
         seeds: Seeds,
-        augment: Augment | None = None,
     ) -> None:
         if settings.strategy not in STRATEGIES:
             raise SettingsError(f"nas.strategy must be one of {sorted(STRATEGIES)}", got=settings.strategy)
         self.supernet = supernet
         self.settings = settings
-        self.validation = validation
+        self.data = data
         self.seeds = seeds
         self.strategy: Strategy = STRATEGIES[settings.strategy](supernet, settings)
-        self.batches = Batches(train, settings.batch, seeds.child("batches"), augment)
+        self.batches = Batches(data, settings.batch, seeds.child("batches"))
         self.cost: CostLoss | None = None
         self.position = 0
 
@@ -105,14 +96,8 @@ class DifferentiableSearch:
 
     def accuracy(self, architecture: Architecture) -> float:
         """Validation accuracy of a network with the supernet's weights and batch statistics."""
-        pictures, labels = self.validation
         draw = self.supernet.path(architecture)
-        right = 0
-        with torch.no_grad():
-            for first in range(0, len(labels), SCORING_BATCH):
-                part = slice(first, first + SCORING_BATCH)
-                right += int((self.supernet(pictures[part], draw).argmax(1) == labels[part]).sum())
-        return right / len(labels)
+        return accuracy(lambda pictures: self.supernet(pictures, draw), self.data, self.data.validation)
 
     def derive(self, n: int = 1) -> tuple[Candidate, ...]:
         """Up to ``n`` distinct networks, the most accurate first: the result and draws from alpha.

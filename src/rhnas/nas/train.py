@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from rhnas.errors import CheckpointError
-from rhnas.nas.batches import Augment, Batches, Split, cosine
+from rhnas.nas.batches import Batches, accuracy, cosine
+from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.seeds import Seeds
 from rhnas.settings import TrainSettings
 
@@ -17,8 +18,6 @@ MOMENTUM = 0.9
 """Of SGD, with Nesterov's correction."""
 WARMUP_EPOCHS = 1.0
 """Over which the learning rate rises; at most a tenth of the training."""
-EVALUATION_BATCH = 500
-"""Pictures per forward pass of an evaluation; does not change its result."""
 
 
 class Training:
@@ -27,26 +26,17 @@ class Training:
     Args:
         network: Trained in place.
         settings: The recipe.
-        train: Training pictures.
+        data: Its training part is learnt from.
         seeds: Its child ``batches`` gives orders and augmentation.
-        augment: Applied to training batches.
 
     Attributes:
         position: Steps done.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        settings: TrainSettings,
-        *,
-        train: Split,
-        seeds: Seeds,
-        augment: Augment | None = None,
-    ) -> None:
+    def __init__(self, network: nn.Module, settings: TrainSettings, data: DataSet, seeds: Seeds) -> None:
         self.network = network
         self.settings = settings
-        self.batches = Batches(train, settings.batch, seeds.child("batches"), augment)
+        self.batches = Batches(data, settings.batch, seeds.child("batches"))
         self.position = 0
         # Scales, shifts and biases are not decayed: a penalty on them only fights the normalisation.
         decayed = [p for p in network.parameters() if p.ndim > 1]
@@ -111,12 +101,6 @@ class Training:
             ) from error
 
 
-def evaluate(network: nn.Module, split: Split) -> float:
-    """Fraction of pictures a network classifies right, with its running statistics."""
-    network.eval()
-    right = 0
-    with torch.no_grad():
-        for first in range(0, len(split[1]), EVALUATION_BATCH):
-            part = slice(first, first + EVALUATION_BATCH)
-            right += int((network(split[0][part]).argmax(1) == split[1][part]).sum())
-    return right / len(split[1])
+def evaluate(network: nn.Module, data: DataSet, part: Part) -> float:
+    """Fraction of a part's pictures that a network classifies right, with its running statistics."""
+    return accuracy(network.eval(), data, part)
