@@ -17,7 +17,7 @@ from rhnas.settings import TrainSettings
 from rhnas.workload import LayerKind
 
 ARCHITECTURE = (0, 0, 0, 0, 0, 0, 0, 4, 0)
-SETTINGS = TrainSettings(epochs=4, batch=64)
+SETTINGS = TrainSettings(epochs=4, batch=32, learning_rate=0.1)
 
 
 @pytest.fixture(scope="module")

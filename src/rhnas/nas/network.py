@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rhnas.nas.batches import generator
-from rhnas.nas.operations import FIRST_SCORES, convolve, initial_weight, pool, weight_shape
+from rhnas.nas.operations import convolve, initial_weight, pool, weight_shape
 from rhnas.seeds import Seeds
 from rhnas.workload import PICTURE, FloatArray, Layer, LayerKind, Workload
 
@@ -55,12 +55,11 @@ class Network(nn.Module):
         for layer in workload:
             if not layer.parameters:
                 continue
-            key, weight = _key(layer), initial_weight(weight_shape(layer), draws)
+            key = _key(layer)
+            self.weights[key] = nn.Parameter(initial_weight(weight_shape(layer), draws))
             if layer.kind is LayerKind.DENSE:
-                self.weights[key] = nn.Parameter(FIRST_SCORES * weight)
                 self.biases[key] = nn.Parameter(torch.zeros(layer.channels[1]))
             else:
-                self.weights[key] = nn.Parameter(weight)
                 self.norms[key] = nn.BatchNorm2d(layer.channels[1])
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -16,8 +16,6 @@ from rhnas.workload import Layer, LayerKind
 
 BATCH_NORM_EPSILON = 1e-5
 """Added to variances, as torch does by default."""
-FIRST_SCORES = 0.1
-"""Shrinks the dense layer's initial weights, so that the loss starts at chance."""
 
 
 def weight_shape(layer: Layer) -> tuple[int, ...]:

@@ -23,7 +23,6 @@ from torch.nn import functional
 from rhnas.nas.expectation import ExpectedCost, expected_cost
 from rhnas.nas.operations import (
     BATCH_NORM_EPSILON,
-    FIRST_SCORES,
     convolve,
     initial_weight,
     pool,
@@ -91,7 +90,7 @@ class SuperNet(nn.Module):
             self.scales[key] = nn.Parameter(torch.ones(shape[0]))
             self.shifts[key] = nn.Parameter(torch.zeros(shape[0]))
         dense = space.head(max(space.settings.stages[-1].widths), "")[-1]
-        self.classifier = nn.Parameter(FIRST_SCORES * initial_weight(weight_shape(dense), generator))
+        self.classifier = nn.Parameter(initial_weight(weight_shape(dense), generator))
         self.bias = nn.Parameter(torch.zeros(space.classes))
 
     def _greatest_shapes(self) -> dict[str, Shape]:

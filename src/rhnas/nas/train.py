@@ -49,6 +49,7 @@ class Training:
             lr=settings.learning_rate,
             momentum=MOMENTUM,
             nesterov=True,
+            fused=True,
         )
 
     @property
