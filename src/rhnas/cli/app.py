@@ -6,7 +6,6 @@ import json
 import sys
 
 import typer
-from click.exceptions import Abort, ClickException
 
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
@@ -15,6 +14,9 @@ from rhnas.cli.new import new
 from rhnas.cli.output import stderr
 from rhnas.cli.space import space
 from rhnas.errors import RhnasError
+
+CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+"""Base of all complaints about a command line; newer typers carry their own click, older ones import it."""
 
 app = typer.Typer(
     name="rhnas",
@@ -42,10 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
     except RhnasError as error:
         _report(error, "--json" in given)
         sys.exit(error.exit_code)
-    except ClickException as error:
-        _report(RhnasError(error.format_message(), fix="see rhnas --help"), "--json" in given)
+    except CommandLineError as error:
+        message = getattr(error, "format_message", error.__str__)()
+        _report(RhnasError(message, fix="see rhnas --help"), "--json" in given)
         sys.exit(2)
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         stderr.print("interrupted; what was finished is kept")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
