@@ -47,7 +47,7 @@ class Dsnas(Strategy):
             momentum=MOMENTUM,
             weight_decay=settings.weight_decay,
             nesterov=True,
-            fused=True,
+            foreach=True,
         )
         self.alpha = torch.optim.Adam([supernet.alpha], lr=settings.alpha_rate, betas=ALPHA_BETAS)
 
