@@ -12,6 +12,7 @@ from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
 from rhnas.cli.new import new
 from rhnas.cli.output import stderr
+from rhnas.cli.report import report
 from rhnas.cli.space import space
 from rhnas.errors import RhnasError
 
@@ -31,6 +32,7 @@ app.command()(explain)
 app.command()(space)
 app.command()(new)
 app.command()(doctor)
+app.command()(report)
 
 
 def main(arguments: list[str] | None = None) -> None:
