@@ -47,7 +47,11 @@ def card_of(run: Run) -> str:
             fix="finish it with rhnas search ... --resume",
         )
     chips = draw_chips({"Baseline": baseline.chip, "Found together": found.chip})
-    placed = chips.replace("<svg ", f'<svg x="60" y="268" width="1080" height="{PANEL_HEIGHT_PX}" ', 1)
+    placed = chips.replace(
+        "<svg ",
+        f'<svg x="60" y="268" width="1080" height="{PANEL_HEIGHT_PX}" preserveAspectRatio="xMinYMin" ',
+        1,
+    )
     spoken = re.sub(r"<[^>]+>", " ", _figures(run, baseline, found))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" width="{WIDTH_PX}" '

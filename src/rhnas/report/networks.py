@@ -65,7 +65,7 @@ def draw_networks(networks: Mapping[str, Mapping[str, str]]) -> str:
     ops = sorted({op for stage in every for op in stage.ops if stage.name != "stem"})
     colour = {op: f"op{index % COLOURS}" for index, op in enumerate(ops)}
     scale = HEIGHT_PX / max(stage.width for stage in every)
-    row_height = HEIGHT_PX + 104
+    row_height = HEIGHT_PX + 136
     rows, width = [], 0.0
     for index, (title, found) in enumerate(parsed.items()):
         drawn, extent = _row(title, found, colour, scale)

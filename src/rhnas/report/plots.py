@@ -12,7 +12,7 @@ from rhnas.report.words import integer, significant
 
 Figure = dict[str, Any]
 
-SYMBOLS = {"baseline": "square", "hardware_only": "diamond", "two_stage": "triangle-up", "found": "circle"}
+SYMBOLS = {"baseline": "square", "hardware_only": "diamond", "two_stage": "star", "found": "circle"}
 DASHES = {"baseline": "dot", "hardware_only": "dash", "two_stage": "dashdot", "found": "solid"}
 
 
@@ -60,13 +60,31 @@ def axis(title: str, **more: Any) -> Figure:
     return base | more
 
 
+TICKS = (
+    (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2, 2.2, 2.4, 2.6, 2.8, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9),
+    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 8),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 5),
+    (1,),
+)
+"""Round values within a decade, densest first."""
+
+MOST_TICKS = 8
+
+
 def log_axis(title: str, values: Sequence[float], **more: Any) -> Figure:
-    """A logarithmic axis with round labels at 1, 2 and 5 over the values given."""
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    ticks = [m * 10.0**e for e in range(low, high + 1) for m in (1, 1.5, 2, 3, 5, 7)]
-    inside = [t for t in ticks if min(values) / 1.6 <= t <= max(values) * 1.6]
-    kept = inside if len(inside) <= 7 else [t for t in inside if f"{t:e}"[0] in "125" and f"{t:e}"[2] == "0"]
-    return axis(title, type="log", tickvals=kept, ticktext=[f"{t:g}" for t in kept], **more)
+    """A logarithmic axis over positive values, with round labels also where it spans less than a decade."""
+    lows, highs = math.log10(min(values)), math.log10(max(values))
+    margin = 0.06 * max(highs - lows, 0.1)
+    low, high = lows - margin, highs + margin
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    kept: list[float] = []
+    for within in TICKS:
+        kept = [m * 10.0**e for e in decades for m in within if low <= math.log10(m) + e <= high]
+        if len(kept) <= MOST_TICKS:
+            break
+    texts = [f"{tick:g}" for tick in kept]
+    return axis(title, type="log", range=[low, high], tickvals=kept, ticktext=texts, **more)
 
 
 PARETO_AXES = (("latency_ms", "latency, ms"), ("edp_uj_ms", "EDP, µJ·ms"))
@@ -97,14 +115,14 @@ def pareto(run: Run) -> Figure | None:
         for panel, (key, title) in enumerate(PARETO_AXES, 1)
     }
     upright = axis("validation accuracy, %")
-    second = axis("", anchor="x2", matches="y", showticklabels=False)
+    second = axis("", anchor="x2", matches="y", showticklabels=False, ticks="")
     return {"data": data, "layout": layout(400, **axes, yaxis=upright, yaxis2=second)}
 
 
 def _pareto_trace(name: str, kept: Sequence[tuple[float, float]], panel: int) -> Figure:
     scheme = name in SYMBOLS
     marker: Figure = (
-        {"size": 14, "symbol": SYMBOLS[name], "color": colour(name)}
+        {"size": 15, "symbol": SYMBOLS[name], "color": colour(name)}
         if scheme
         else {"size": 5, "color": "--muted", "opacity": 0.55}
     )
@@ -148,7 +166,7 @@ def agent(run: Run) -> Figure | None:
         return None
     values = [y for trace in data for y in trace["y"] if y > 0]
     low, high = min(values) / 1.1, min(max(values), 10.0) * 1.1
-    upright = log_axis("objective ÷ baseline’s", [low, high], range=[math.log10(low), math.log10(high)])
+    upright = log_axis("objective ÷ baseline’s", [low, high])
     below = axis("distinct designs asked of the cost model", rangemode="tozero")
     return {"data": data, "layout": layout(360, xaxis=below, yaxis=upright)}
 

@@ -53,8 +53,9 @@ def sentence(run: Run) -> str:
     found, baseline = run.schemes["found"], run.schemes["baseline"]
     edp = number(run.result, "ratios", "edp")
     told = "was compared with" if edp is None else _told(edp)
-    difference = _accuracy_difference(found, baseline)
-    accuracy = "" if difference is None else f", at {difference} points of test accuracy"
+    ours, theirs = found.number("accuracy"), baseline.number("accuracy")
+    known = ours is not None and theirs is not None
+    accuracy = f", with {percent(ours or 0)} test accuracy against {percent(theirs or 0)}" if known else ""
     return (
         f"The network and accelerator found together {told} the default accelerator with the network "
         f"searched for it{accuracy}."
@@ -165,8 +166,8 @@ def chips(run: Run) -> str:
     if base is None or found is None:
         return section("chips", title, absent("Not drawn: two accelerators of the VTA family are needed."))
     note = (
-        '<p class="note">Array area is proportional to multipliers, scratchpad area to bytes, arrow '
-        "thickness to bits; each on one scale for both chips. The scales of array and scratchpads are unrelated.</p>"
+        '<p class="note">Array area is proportional to multipliers, scratchpad area to bytes, arrow thickness '
+        "to bits; each on one scale for both chips, those of array and scratchpads are unrelated.</p>"
     )
     drawing = draw_chips({"Baseline": base, "Found together": found})
     return section("chips", title, drawing, note, _sizes(base, found), _budget(run))
@@ -187,7 +188,7 @@ def _sizes(base: Chip, found: Chip) -> str:
         f'<td class="n">{"" if ratio is None else times(ratio)}</td></tr>'
         for name, b, f, ratio in rows
     )
-    return table(("", "Baseline", "Found together", "Found ÷ baseline"), body, caption="Sizes")
+    return table(("", "Baseline", "Found together", "Found ÷ baseline"), body, caption="")
 
 
 def _budget(run: Run) -> str:

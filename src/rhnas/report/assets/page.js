@@ -15,8 +15,7 @@
 
   function draw() {
     const style = getComputedStyle(document.documentElement);
-    const config = { responsive: true, displaylogo: false, displayModeBar: "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    const config = { responsive: true, displayModeBar: false };
     for (const { node, figure } of figures) {
       const { data, layout } = resolved(figure, style);
       Plotly.react(node, data, layout, config);

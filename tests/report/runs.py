@@ -1,0 +1,181 @@
+"""A run directory for tests: real costs of real designs; accuracies and curves are plainly made up."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rhnas.networks.spaces.registry import network_space
+from rhnas.platform import Objective, Platform, load_platform
+from rhnas.provenance import SCHEMA, provenance
+from rhnas.settings import load_settings
+
+CLOCK_MHZ = 100.0
+TECHNOLOGIES = ("dosa40", "horowitz45")
+SPACE = network_space("digits")
+
+WIDE = {"LOG_BLOCK_IN": 3, "LOG_BLOCK_OUT": 5, "LOG_WGT_BUFF_SIZE": 15, "LOG_ACC_BUFF_SIZE": 14}
+WIDE |= {"LOG_INP_BUFF_SIZE": 13, "LOG_UOP_BUFF_SIZE": 12, "SHL_MEM_AXI_DATA_BITS": 128}
+NARROW = WIDE | {"LOG_BLOCK_OUT": 4, "SHL_MEM_AXI_DATA_BITS": 64}
+
+SCHEMES = {
+    # scheme: (changes to the default accelerator, seed of its network, made-up accuracy)
+    "baseline": ({}, 0, 0.9912),
+    "hardware_only": (NARROW, 1, 0.9937),
+    "two_stage": (NARROW, 0, 0.9912),
+    "found": (WIDE, 5, 0.9900),
+}
+
+
+def scheme_row(platform: Platform, changes: dict[str, int], seed: int, accuracy: float) -> dict[str, Any]:
+    """A scheme's entry of result.json, costs from the cost model."""
+    row = platform.default() | changes
+    architecture = SPACE.sample(np.random.default_rng(seed))
+    workload = SPACE.workload(architecture)
+    batch = platform.space("vta").decode(platform.space("vta").encode(row)[None])
+    costs: dict[str, dict[str, float]] = {}
+    for technology in TECHNOLOGIES:
+        model = platform.cost_model(technology=technology)
+        totals = model.evaluate(batch, workload.layers).totals(Objective.EDP)
+        cycles, energy = float(totals.cycles[0]), float(totals.energy_pj[0]) / 1e6
+        latency = cycles / CLOCK_MHZ / 1e3
+        costs[technology] = {
+            "cycles": int(cycles),
+            "latency_ms": latency,
+            "energy_uj": energy,
+            "edp_uj_ms": energy * latency,
+        }
+    model = platform.cost_model(technology=TECHNOLOGIES[0])
+    cost = model.evaluate(batch, workload.layers)
+    cycles, energy = cost.at(cost.totals(Objective.EDP).mu)
+    bounds = model.bounds(batch, workload.layers)[0]
+    layers = [
+        {
+            "name": layer.name,
+            "cycles": int(cycles[0, i]),
+            "energy_uj": float(energy[0, i]) / 1e6,
+            "macs": layer.macs,
+            "bound_cycles": int(bounds[i]),
+        }
+        for i, layer in enumerate(workload)
+    ]
+    return {
+        "accelerator": row,
+        "architecture": {
+            "space": SPACE.name,
+            "options": list(architecture),
+            "decisions": SPACE.describe(architecture),
+        },
+        "accuracy_validation": accuracy - 0.001,
+        "accuracy": accuracy,
+        "accuracy_int8": None,
+        "macs": workload.macs,
+        **costs[TECHNOLOGIES[0]],
+        "realizable": True,
+        "evaluations": 400 if changes else 1,
+        "gap": 0.0213 if changes else None,
+        "seconds": 61.5,
+        "by_technology": costs,
+        "layers": layers,
+    }
+
+
+def ratios(base: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+    """How many times less the other needs."""
+    keys = {"latency": "cycles", "energy": "energy_uj", "edp": "edp_uj_ms"}
+    return {name: base[key] / other[key] for name, key in keys.items()}
+
+
+def result() -> dict[str, Any]:
+    """A finished run's result.json."""
+    platform = load_platform("vta")
+    schemes = {name: scheme_row(platform, *given) for name, given in SCHEMES.items()}
+    by_technology = {
+        name: ratios(schemes["baseline"]["by_technology"][name], schemes["found"]["by_technology"][name])
+        for name in TECHNOLOGIES
+    }
+    settings = load_settings("digits")
+    return {
+        "schema": SCHEMA,
+        "provenance": provenance(configuration=settings.identity(), seed=0, threads=2),
+        "how": "modelled",
+        "fpga": "xczu3eg",
+        "limits": {},
+        "feasible_designs": 123456,
+        **schemes,
+        "ratios": ratios(schemes["baseline"], schemes["found"])
+        | {"edp": min(row["edp"] for row in by_technology.values())},
+        "ratios_by_technology": by_technology,
+        "ratios_two_stage": ratios(schemes["baseline"], schemes["two_stage"]),
+        "ratios_hardware_only": ratios(schemes["baseline"], schemes["hardware_only"]),
+    }
+
+
+def trials(base: dict[str, Any]) -> list[dict[str, Any]]:
+    """Made-up curves in the form that searches write."""
+    rng = np.random.default_rng(0)
+    found: list[dict[str, Any]] = []
+    for scheme, depth in (("nas_only", 0.0), ("hardware_only", 0.0), ("rhnas", -0.7)):
+        best = 0.0
+        for turn in range(60):
+            best = min(best, depth * (1 - math.exp(-turn / 15)) + 0.02 * float(rng.normal()))
+            proposed = [best + abs(float(rng.normal())) for _ in range(5)] if scheme == "rhnas" else []
+            found.append(
+                {
+                    "scheme": scheme,
+                    "stage": "search",
+                    "step": 10 * (turn + 1),
+                    "steps": 600,
+                    "evaluations": 5 * turn + 1 if scheme == "rhnas" else 1,
+                    "proposed": proposed,
+                    "best": best,
+                    "cycles": base["cycles"] * math.exp(best / 2),
+                    "energy_pj": base["energy_uj"] * 1e6 * math.exp(best / 2),
+                    "entropy": math.exp(-turn / 30),
+                    "loss": 0.2 + 2 * math.exp(-turn / 12) + 0.03 * float(rng.random()),
+                    "accuracy": 0.9,
+                }
+            )
+    for scheme in ("hardware_only", "two_stage", "rhnas"):
+        start = 300 if scheme == "rhnas" else 10
+        found += [
+            {"scheme": scheme, "stage": "hardware", "evaluations": n, "best": -0.5 - 0.3 * (1 - 10 / n)}
+            for n in range(start, 401, 10)
+        ]
+    found.append({"stage": "train/0-1", "step": 10, "steps": 20, "loss": 0.4})
+    return found
+
+
+VERIFY: dict[str, Any] = {
+    "schema": SCHEMA,
+    "bit_exact": True,
+    "cycles": {"modelled": 20100, "simulated": 20345, "rtl": 20345},
+    "synthesis": {"part": "LFE5U-85F", "lut": 31234, "dsp": 128, "bram": 77},
+    "fmax_mhz": 103.4,
+    "schemes": {
+        "found": {
+            "bit_exact": True,
+            "cycles": {"modelled": 20100, "simulated": 20345, "rtl": 20345},
+            "fmax_mhz": 103.4,
+        },
+        "baseline": {"bit_exact": False, "cycles": {"modelled": 31000, "simulated": None, "rtl": None}},
+    },
+}
+
+
+def write_run(directory: Path, result: dict[str, Any] | None, *, verify: bool = False) -> Path:
+    """Write a run directory; without a result it is one that has not finished."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.toml").write_text(load_settings("digits").to_toml())
+    base = {"cycles": 1e5, "energy_uj": 30.0} if result is None else result["baseline"]
+    lines = "".join(json.dumps(record) + "\n" for record in trials(base))
+    (directory / "trials.jsonl").write_text(lines)
+    if result is not None:
+        (directory / "result.json").write_text(json.dumps(result))
+    if verify:
+        (directory / "verify.json").write_text(json.dumps(VERIFY))
+    return directory
