@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, final
 
 from rhnas.platform import CostModel, Platform
@@ -42,8 +41,9 @@ class VtaPlatform(Platform):
 
     def cost_model(self, **options: Any) -> CostModel:
         """The analytical model; options ``technology``, ``timing`` and ``schedule``."""
-        model: CostModel = import_module("rhnas.vta.cost").VtaCostModel(**options)
-        return model
+        from rhnas.vta.cost import VtaCostModel
+
+        return VtaCostModel(**options)
 
     def rules(
         self,
@@ -78,8 +78,9 @@ def mapping_rules(layers: Sequence[Layer]) -> tuple[Rule, ...]:
 
 def _mapping_rule(layer: Layer) -> Rule:
     def slack(batch: DesignBatch) -> FloatArray:
-        found: FloatArray = import_module("rhnas.vta.mapping").mapping_slack(batch, layer)
-        return found
+        from rhnas.vta.mapping import mapping_slack
+
+        return mapping_slack(batch, layer)
 
     return Rule(
         name=f"mapping.{layer.name}",
