@@ -13,6 +13,7 @@ from rhnas.cli.explain import explain
 from rhnas.cli.new import new
 from rhnas.cli.output import stderr
 from rhnas.cli.report import report
+from rhnas.cli.simulate import simulate
 from rhnas.cli.space import space
 from rhnas.errors import RhnasError
 
@@ -33,6 +34,7 @@ app.command()(space)
 app.command()(new)
 app.command()(doctor)
 app.command()(report)
+app.command()(simulate)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,8 +9,8 @@
      "bases": {"uop": 0, "inp": 0, "wgt": 0, "acc": 0, "out": 0},
      "expected": {"file": "expected_out.bin", "address": 0}}    optional: what it holds after
 
-Addresses and bases are bytes in one DRAM image; an instruction's ``dram_base`` counts tensors of its memory type
-from that type's base.
+Addresses and bases are bytes in one DRAM image; an instruction's ``dram_base`` counts tensors of its memory
+type from that type's base.
 """
 
 from __future__ import annotations

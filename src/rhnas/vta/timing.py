@@ -44,11 +44,17 @@ class TimingProfile:
         uop_load_constant: LOAD of micro-ops takes b + this + D.
         padding_hidden: Zero tensors of a padded load written in its latency; each further one takes a cycle.
         store_constant: Each burst of a STORE takes this + its beats + its tensors.
+        wide_store_constant: Each burst of a STORE of tensors no wider than the bus takes this + its beats.
         dispatch: Cycles a module idles between two of its instructions.
         sync: Cycles of an instruction that only synchronises (x_size 0).
         finish: Cycles of FINISH.
         burst_beats: Longest burst.
         fetch_constant: A batch of instructions takes this + its beats + one cycle per instruction.
+        wide_fetch_constant: Likewise for buses of 128 bits and more.
+        wide_fetch_instructions: Most instructions in such a batch.
+        request_delay: Cycles from the begin of a LOAD to the port taking its first burst.
+        request_interval: Cycles between two bursts of one LOAD; the port itself takes one a cycle.
+        max_tokens: Tokens that can wait between two modules.
         queue_entries: Instructions each of the three queues holds.
         outstanding_reads: Read requests in flight.
 
@@ -70,11 +76,17 @@ class TimingProfile:
     uop_load_constant: int = _law(5, "measured: LOAD uop, b + 21 at D = 16")
     padding_hidden: int = _law(20, "measured: 14x14 of a 56-wide picture with 60 zero tensors, 414 -> 454")
     store_constant: int = _law(3, "measured: STORE, sum over bursts of 3 + beats + tensors")
+    wide_store_constant: int = _law(4, "read, not run: main TensorStoreWideVME.scala, no pauses")
     dispatch: int = _law(1, "main Load.scala, Compute.scala, Store.scala: back to sIdle between instructions")
     sync: int = _law(2, "main Load.scala, Compute.scala, Store.scala: sIdle and sSync")
     finish: int = _law(1, "measured: FINISH")
     burst_beats: int = _law(16, "main shell/Configs.scala, De10Config: lenBits 4")
     fetch_constant: int = _law(21, "measured: launch to FINISH is 25 for 1 instruction, 70 for 9, 385 for 65")
+    wide_fetch_constant: int = _law(24, "read, not run: main FetchWideVME.scala, three registers more")
+    wide_fetch_instructions: int = _law(16, "read, not run: main TensorUtil.scala, memDepth of fetch")
+    request_delay: int = _law(2, "main GenVMECmd, VME.scala: command, then its queue")
+    request_interval: int = _law(2, "main VME.scala: command queues of one entry; measured 406 and 533")
+    max_tokens: int = _law(255, "main Semaphore.scala, 8 bits")
     queue_entries: int = _law(512, "main Core.scala, instQueueEntries")
     outstanding_reads: int = _law(16, "main VME.scala, tag table")
 

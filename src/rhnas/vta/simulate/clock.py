@@ -266,7 +266,7 @@ def _duration(insn, memories, laws):  # type: ignore[no-untyped-def]
     """Cycles from the begin to the last one; NEVER for a LOAD, whose stream will tell."""
     if insn.opcode == _OP_FINISH:
         return laws.finish
-    if insn.opcode == _OP_LOAD or insn.opcode == _OP_STORE:
+    if insn.opcode in (_OP_LOAD, _OP_STORE):
         if insn.x_size == 0:
             return laws.sync - 1
         if insn.opcode == _OP_LOAD:

@@ -78,7 +78,7 @@ class Indices(NamedTuple):
 
 @inner
 def fail(faults, fault, index, detail, limit):  # type: ignore[no-untyped-def]
-    """Note the first fault in int64 (4,): Fault, instruction, detail, limit; False, to tell the caller to stop."""
+    """Note the first fault: Fault, instruction, detail, limit. False, so that callers can stop."""
     if faults[0] == 0:
         faults[0], faults[1], faults[2], faults[3] = fault, index, detail, limit
     return False
@@ -161,7 +161,7 @@ def in_dram(insn, index, address, tensor_bytes, report):  # type: ignore[no-unty
 def load(insn, index, address, pads, dram, report):  # type: ignore[no-untyped-def]
     """Execute a LOAD; whether it was legal."""
     kind = insn.memory_type
-    if kind == _WGT or kind == _INP:
+    if kind in (_WGT, _INP):
         narrow, known = pads.inp, pads.inp_written
         if kind == _WGT:
             narrow, known = pads.wgt, pads.wgt_written
@@ -288,9 +288,7 @@ def operate(op, x, y):  # type: ignore[no-untyped-def]
         return x >> (y & _SHIFT_MASK) if y >= 0 else x << (-y & _SHIFT_MASK)
     if op == _MUL:
         return np.int64(np.int8(x)) * np.int64(np.int8(y))
-    if op == _CLP:
-        return y if x > y else max(x, -y)
-    return y
+    return y if op != _CLP or x > y else max(x, -y)
 
 
 @inner

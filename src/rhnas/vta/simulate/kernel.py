@@ -1,4 +1,4 @@
-"""How the simulator's inner functions are compiled: cached on disk, C division, callable from compiled code."""
+"""How the simulator's functions are compiled: cached on disk, with C's division."""
 
 from __future__ import annotations
 

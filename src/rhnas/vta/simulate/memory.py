@@ -123,6 +123,6 @@ class Scratchpads(NamedTuple):
 
 
 @inner
-def place(dram: Dram, address: int) -> int:
+def place(dram, address):  # type: ignore[no-untyped-def]
     """Where a byte lies in ``dram.data``."""
     return (np.int64(dram.slot[address >> PAGE_BITS]) << PAGE_BITS) | (address & (PAGE_BYTES - 1))

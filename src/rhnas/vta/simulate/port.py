@@ -2,8 +2,8 @@
 
 Up to three streams are open at once: the instruction fetch, one load of the compute module (micro-ops or
 accumulators) and one of the load module (inputs or weights). Each offers one burst at a time to an arbiter of
-fixed priority. Memory answers in order, one beat a cycle; it starts ``memory_delay`` cycles after a request that
-finds it idle, and without a gap after one that finds others waiting (VME.scala, VTAMemDPI.scala).
+fixed priority. Memory answers in order, one beat a cycle; it starts ``memory_delay`` cycles after a request
+that finds it idle, and without a gap after one that finds others waiting (VME.scala, VTAMemDPI.scala).
 """
 
 from __future__ import annotations
