@@ -17,7 +17,7 @@ LAYERS = [
     {"workload", "provenance"},
     {"space", "nearest", "quantized"},
     {"platform"},
-    {"settings"},
+    {"settings", "explain"},
     {"networks"},
     {"vta", "platforms", "quantize"},
     {"nas", "agents"},

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rhnas.explain import Explanation
     from rhnas.workload import Layer
 
+SHOWN = 3
+"""Layers without a mapping that are written out; --json has all of them."""
+
 
 def explain(
     accelerator: Annotated[
@@ -58,14 +61,12 @@ def _print(console: Console, found: Explanation) -> None:
         console.print(f"nearest that is: [bold]{found.fix}[/]")
     elif not found.realizable:
         console.print(f"no design of space {found.space} meets all rules asked for")
-    for finding in found.findings:
-        if not finding.holds:
-            rule = finding.rule
-            console.print(f"[red]{rule.name}[/]: {escape(rule.reason)} [dim]({escape(rule.source)})[/]")
+    for (reason, source), names in _reasons(found).items():
+        console.print(f"[red]{_some(names)}[/]: {escape(reason)} [dim]({escape(source)})[/]")
     console.print(_rules(found))
-    mapped = sum(finding.rule.level == "mapping" and finding.holds for finding in found.findings)
-    if mapped:
-        console.print(f"mapping: {mapped} layer shapes have one")
+    asked = sum(f.rule.level == "mapping" for f in found.findings)
+    if asked:
+        console.print(f"mapping: {asked - len(_unmapped(found))} of {asked} layer shapes have one")
     console.print(f"whole networks without the host: {'yes' if found.chainable else 'no'}")
     for part, fits in found.fits.items():
         broken = [f"{name} {slack:,}" for name, slack in found.fpgas[part].items() if slack < 0]
@@ -74,14 +75,33 @@ def _print(console: Console, found: Explanation) -> None:
         console.print(f"{part}: {answer}{why}")
 
 
+def _reasons(found: Explanation) -> dict[tuple[str, str], list[str]]:
+    """Names of the broken rules by reason and source: many layers may lack a mapping for the same one."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for finding in found.findings:
+        if not finding.holds:
+            names.setdefault((finding.rule.reason, finding.rule.source), []).append(finding.rule.name)
+    return names
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
 def _rules(found: Explanation) -> Table:
     columns = ["rule", "slack", "must hold"]
     table = Table(*columns, *([] if found.realizable else ["fix"]), box=None, pad_edge=False)
+    shown = _unmapped(found)[:SHOWN]
     for finding in found.findings:
         rule = finding.rule
-        if rule.level == "mapping" and finding.holds:
+        if rule.level == "mapping" and rule.name not in shown:
             continue
         cells = [rule.name, f"{finding.slack:,}", escape(rule.invariant)]
         fix = [] if found.realizable else [finding.fix or ""]
         table.add_row(*cells, *fix, style=None if finding.holds else "red")
     return table
+
+
+def _unmapped(found: Explanation) -> list[str]:
+    return [f.rule.name for f in found.findings if f.rule.level == "mapping" and not f.holds]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,22 +184,22 @@ R4: 20 + 2 (A + I) <= 64 bits (slack -2); got 1x16x16_15_15_18_18_64; nearest re
         """Multipliers of the array."""
         return self.batch * self.block_in * self.block_out
 
-    @property
+    @cached_property
     def uop_index_bits(self) -> int:
         """U, width of a micro-op address."""
         return int(self._depths.uop[0])
 
-    @property
+    @cached_property
     def inp_index_bits(self) -> int:
         """I, width of an input index and of its loop factors."""
         return int(self._depths.inp[0])
 
-    @property
+    @cached_property
     def wgt_index_bits(self) -> int:
         """W, width of a weight index and of its loop factors."""
         return int(self._depths.wgt[0])
 
-    @property
+    @cached_property
     def acc_index_bits(self) -> int:
         """A, width of an accumulator index and of its loop factors."""
         return int(self._depths.acc[0])
