@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import compress
+from itertools import compress, groupby
 
 import numpy as np
 
@@ -201,22 +201,23 @@ class Space:
         """For each structural rule the number of points that break it; overlaps are counted."""
         counts = {}
         for rule in self.rules:
-            held = self.holds(rule)
+            held = self.holds((rule,))
             counts[rule.name] = int((~held).sum()) * (self.points // held.size)
         return counts
 
-    def holds(self, rule: Rule, among: BoolArray | None = None) -> BoolArray:
-        """Where a rule holds, asked once per combination of the choices it reads.
+    def holds(self, rules: Sequence[Rule], among: BoolArray | None = None) -> BoolArray:
+        """Where rules that read the same choices hold, asked once per combination of these choices.
 
         Args:
-            rule: The rule.
+            rules: At least one; their ``reads`` are equal.
             among: bool, the space's shape: the designs that matter, None for all; a combination that no
                 such design has is not asked for and counts as False.
 
         Returns:
-            bool, one axis per choice, of length 1 for choices that the rule does not read.
+            bool, one axis per choice, of length 1 for choices that the rules do not read.
         """
-        kept = [rule.reads is None or choice.name in rule.reads for choice in self.choices]
+        reads = rules[0].reads
+        kept = [reads is None or choice.name in reads for choice in self.choices]
         part = Space(name=self.name, rules=(), choices=tuple(compress(self.choices, kept)))
         if among is None:
             asked = np.arange(part.points)
@@ -225,7 +226,8 @@ class Space:
         found = np.zeros(part.points, dtype=np.bool_)
         for first in range(0, len(asked), CHUNK):
             flat = asked[first : first + CHUNK]
-            found[flat] = rule.slack(part.at(flat)) >= 0
+            batch = part.at(flat)
+            found[flat] = np.logical_and.reduce([rule.slack(batch) >= 0 for rule in rules])
         return found.reshape([size if keep else 1 for size, keep in zip(self.shape, kept, strict=True)])
 
 
@@ -305,8 +307,8 @@ class FeasibleSet:
     def restrict(self, rules: Sequence[Rule]) -> FeasibleSet:
         """The designs of this set that meet further rules."""
         allowed = self.allowed
-        for rule in rules:
-            allowed = allowed & self.space.holds(rule, allowed)
+        for _, group in groupby(rules, key=lambda rule: rule.reads):
+            allowed = allowed & self.space.holds(tuple(group), allowed)
         return FeasibleSet(space=self.space, allowed=allowed) if rules else self
 
     def require_some(self) -> None:
