@@ -1,0 +1,82 @@
+"""From a trained network to the integer network that the accelerator runs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from rhnas.nas.batches import Batches
+from rhnas.nas.data.dataset import DataSet, Part
+from rhnas.nas.network import Network
+from rhnas.quantize.calibrate import FloatLayer, Scales, calibrate, pixel_table, quantize
+from rhnas.quantize.golden import accuracy
+from rhnas.quantize.qat import IntegerAwareNetwork, finetune
+from rhnas.quantized import QuantizedNetwork
+from rhnas.seeds import Seeds
+
+CALIBRATION_PICTURES = 512
+"""Training pictures that the scales are chosen on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeRecipe:
+    """How a trained network becomes an integer network.
+
+    Attributes:
+        epochs: Of quantization-aware fine-tuning; 0 for calibration alone.
+        batch: Pictures per step.
+        learning_rate: At the start of the fine-tuning.
+        label_smoothing: As in training.
+        per_channel: Whether each output channel's weights get a scale of their own.
+    """
+
+    epochs: int = 2
+    batch: int = 64
+    learning_rate: float = 3e-4
+    label_smoothing: float = 0.0
+    per_channel: bool = False
+
+
+def integer_network(
+    network: Network, data: DataSet, recipe: QuantizeRecipe, seeds: Seeds
+) -> QuantizedNetwork:
+    """The better of the calibrated and the fine-tuned network on the validation part.
+
+    Args:
+        network: Trained; stays as it is.
+        data: Its training part calibrates and fine-tunes, its validation part chooses.
+        recipe: How.
+        seeds: Its child ``quantize`` gives calibration pictures, orders and augmentation.
+    """
+    seeds = seeds.child("quantize")
+    layers = copy.deepcopy(network).cpu().folded()
+    chosen = torch.randperm(
+        len(data.train), generator=torch.Generator().manual_seed(seeds.child("calibration").integer())
+    )
+    pictures = data.normalise(data.train.pictures[chosen[:CALIBRATION_PICTURES]].cpu()).numpy()
+    scales = calibrate(layers, pictures, per_channel=recipe.per_channel)
+    best = _integer(network.workload.name, layers, scales, data)
+    if recipe.epochs == 0:
+        return best
+    aware = IntegerAwareNetwork(layers, scales).to(next(network.parameters()).device)
+    batches = Batches(data, recipe.batch, seeds)
+    finetune(
+        aware,
+        batches.at,
+        recipe.epochs * batches.per_epoch,
+        learning_rate=recipe.learning_rate,
+        label_smoothing=recipe.label_smoothing,
+    )
+    tuned = _integer(network.workload.name, aware.tuned(), scales, data)
+    return max(tuned, best, key=lambda candidate: integer_accuracy(candidate, data.validation))
+
+
+def integer_accuracy(network: QuantizedNetwork, part: Part) -> float:
+    """Fraction of a part's pictures that the integer network classifies right, by the golden model."""
+    return accuracy(network, part.pictures.cpu().numpy(), part.labels.cpu().numpy())
+
+
+def _integer(name: str, layers: tuple[FloatLayer, ...], scales: Scales, data: DataSet) -> QuantizedNetwork:
+    return quantize(name, layers, scales, pixel_table(data.mean, data.std, scales.picture))
