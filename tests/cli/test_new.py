@@ -41,7 +41,7 @@ def test_an_unknown_preset_names_the_nearest(tmp_path, capsys):
     assert not (tmp_path / "mine.toml").exists()
 
 
-@pytest.mark.parametrize("command", ["new", "doctor"])
+@pytest.mark.parametrize("command", ["new", "doctor", "report"])
 def test_small_commands_start_without_torch(command):
     code = f"""
 import sys

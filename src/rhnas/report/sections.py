@@ -111,9 +111,9 @@ def gains(run: Run) -> str:
         )
     hardware, joint = base / two, two / found
     text = (
-        f"<p>A better accelerator for the baseline’s own network (two stages) gives {times(hardware)} of "
-        f"energy-delay; searching both together gives another {times(joint)}. "
-        f"{_verdict(joint)} First energy profile, same clock for all.</p>"
+        f"<p>A better accelerator for the baseline’s own network (two stages) makes energy-delay "
+        f"{lower(hardware)}; searching both together makes it another {lower(joint)}. {_verdict(joint)} "
+        f"First energy profile, one clock for all, {badge(run.schemes['found'].how('edp_uj_ms'))}.</p>"
     )
     return section("gains", title, text, _waterfall(hardware, joint))
 
@@ -166,7 +166,7 @@ def chips(run: Run) -> str:
     if base is None or found is None:
         return section("chips", title, absent("Not drawn: two accelerators of the VTA family are needed."))
     note = (
-        '<p class="note">Array area is proportional to multipliers, scratchpad area to bytes, arrow thickness '
+        '<p class="note">Array area is proportional to multipliers, scratchpad area to bytes, the arrow '
         "to bits; each on one scale for both chips, those of array and scratchpads are unrelated.</p>"
     )
     drawing = draw_chips({"Baseline": base, "Found together": found})
