@@ -219,7 +219,6 @@ def gemm(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     """Execute a GEMM; whether it was legal."""
     a, i, w = shape.acc_bits, shape.inp_bits, shape.wgt_bits
     fo, fi, so, si = insn.dst_factor_out, insn.dst_factor_in, insn.src_factor_out, insn.src_factor_in
-    wo, wi = insn.wgt_factor_out, insn.wgt_factor_in
     if not _uops_known(insn, index, pads, report):
         return False
     if not _reach(insn, index, 0, a, fo, fi, len(pads.acc), Fault.UOP_DST, pads, report):
@@ -227,52 +226,84 @@ def gemm(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     if insn.reset == 0:
         if not _reach(insn, index, a, i, so, si, len(pads.inp), Fault.UOP_SRC, pads, report):
             return False
-        if not _reach(insn, index, a + i, w, wo, wi, len(pads.wgt), Fault.UOP_WGT, pads, report):
+        if not _reach(
+            insn,
+            index,
+            a + i,
+            w,
+            insn.wgt_factor_out,
+            insn.wgt_factor_in,
+            len(pads.wgt),
+            Fault.UOP_WGT,
+            pads,
+            report,
+        ):
             return False
-    acc_mask, inp_mask, wgt_mask = (1 << a) - 1, (1 << i) - 1, (1 << w) - 1
-    for o in range(insn.iter_out):
-        for n in range(insn.iter_in):
-            for uop in range(insn.uop_bgn, insn.uop_end):
-                word = np.int64(pads.uop[uop, 0])
-                dst = (word & acc_mask) + o * fo + n * fi
-                if insn.reset:
-                    pads.acc[dst, :] = 0
-                    pads.acc_written[dst] = True
-                    continue
-                src = ((word >> a) & inp_mask) + o * so + n * si
-                wgt = ((word >> (a + i)) & wgt_mask) + o * wo + n * wi
-                _known(index, dst, src, wgt, pads, report)
-                _multiply(dst, src, wgt, shape, pads)
+    if insn.reset:
+        _reset(insn, a, pads.uop, pads.acc, pads.acc_written)
+    else:
+        _multiply(insn, index, shape, pads, report)
     return True
 
 
 @inner
-def _known(index, dst, src, wgt, pads, report):  # type: ignore[no-untyped-def]
-    if not (pads.acc_written[dst] and pads.inp_written[src] and pads.wgt_written[wgt]):
-        if not pads.acc_written[dst]:
-            doubt(report, Doubt.ACC, index)
-        if not pads.inp_written[src]:
-            doubt(report, Doubt.INP, index)
-        if not pads.wgt_written[wgt]:
-            doubt(report, Doubt.WGT, index)
-    pads.acc_written[dst] = True
-    pads.out_written[dst] = True
+def _reset(insn, acc_bits, uops, acc, acc_written):  # type: ignore[no-untyped-def]
+    for o in range(insn.iter_out):
+        for n in range(insn.iter_in):
+            offset = o * insn.dst_factor_out + n * insn.dst_factor_in
+            for uop in range(insn.uop_bgn, insn.uop_end):
+                dst = (np.int64(uops[uop, 0]) & ((1 << acc_bits) - 1)) + offset
+                acc[dst, :] = 0
+                acc_written[dst] = True
 
 
 @inner
-def _multiply(dst, src, wgt, shape, pads):  # type: ignore[no-untyped-def]
-    """``acc[dst] += inp[src] x wgt[wgt]`` over BATCH rows; the low bytes go to ``out``."""
-    columns = shape.block_in
-    for row in range(shape.batch):
-        inp = pads.inp[src, row * columns : (row + 1) * columns]
-        for out in range(shape.block_out):
-            weights = pads.wgt[wgt, out * columns : (out + 1) * columns]
-            total = np.int32(0)
-            for k in range(columns):
-                total = np.int32(total + np.int32(inp[k]) * np.int32(weights[k]))
-            lane = row * shape.block_out + out
-            pads.acc[dst, lane] = np.int32(pads.acc[dst, lane] + total)
-            pads.out[dst, lane] = np.int8(pads.acc[dst, lane])
+def _multiply(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
+    """Every step of a GEMM in the hardware's order; the low bytes go to ``out``."""
+    uops, inp, wgt, acc, out = pads.uop, pads.inp, pads.wgt, pads.acc, pads.out
+    inp_written, wgt_written = pads.inp_written, pads.wgt_written
+    acc_written, out_written = pads.acc_written, pads.out_written
+    wgt_at = shape.acc_bits + shape.inp_bits
+    acc_mask, inp_mask = (1 << shape.acc_bits) - 1, (1 << shape.inp_bits) - 1
+    wgt_mask = (1 << shape.wgt_bits) - 1
+    for o in range(insn.iter_out):
+        for n in range(insn.iter_in):
+            to = o * insn.dst_factor_out + n * insn.dst_factor_in
+            of = o * insn.src_factor_out + n * insn.src_factor_in
+            by = o * insn.wgt_factor_out + n * insn.wgt_factor_in
+            for uop in range(insn.uop_bgn, insn.uop_end):
+                word = np.int64(uops[uop, 0])
+                dst = (word & acc_mask) + to
+                src = ((word >> shape.acc_bits) & inp_mask) + of
+                weights = ((word >> wgt_at) & wgt_mask) + by
+                if not (acc_written[dst] & inp_written[src] & wgt_written[weights]):
+                    _doubt_step(index, acc_written[dst], inp_written[src], wgt_written[weights], report)
+                acc_written[dst] = out_written[dst] = True
+                for row in range(shape.batch):
+                    columns = inp[src, row * shape.block_in : (row + 1) * shape.block_in]
+                    for lane in range(shape.block_out):
+                        kernel = wgt[weights, lane * shape.block_in : (lane + 1) * shape.block_in]
+                        total = np.int32(acc[dst, row * shape.block_out + lane] + _dot(columns, kernel))
+                        acc[dst, row * shape.block_out + lane] = total
+                        out[dst, row * shape.block_out + lane] = np.int8(total)
+
+
+@inner
+def _doubt_step(index, acc_known, inp_known, wgt_known, report):  # type: ignore[no-untyped-def]
+    if not acc_known:
+        doubt(report, Doubt.ACC, index)
+    if not inp_known:
+        doubt(report, Doubt.INP, index)
+    if not wgt_known:
+        doubt(report, Doubt.WGT, index)
+
+
+@inner
+def _dot(inp, wgt):  # type: ignore[no-untyped-def]
+    total = np.int32(0)
+    for k in range(len(inp)):
+        total = np.int32(total + np.int32(inp[k]) * np.int32(wgt[k]))
+    return total
 
 
 @inner
@@ -302,29 +333,29 @@ def alu(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
         return False
     if not _reach(insn, index, a, a, so, si, len(pads.acc), Fault.UOP_SRC, pads, report):
         return False
+    uops, acc, out = pads.uop, pads.acc, pads.out
+    acc_written, out_written = pads.acc_written, pads.out_written
     mask = (1 << a) - 1
     for o in range(insn.iter_out):
         for n in range(insn.iter_in):
             for uop in range(insn.uop_bgn, insn.uop_end):
-                word = np.int64(pads.uop[uop, 0])
+                word = np.int64(uops[uop, 0])
                 dst = (word & mask) + o * fo + n * fi
                 src = ((word >> a) & mask) + o * so + n * si
-                if not pads.acc_written[src] or not (insn.use_imm or pads.acc_written[dst]):
+                if not acc_written[src] or not (insn.use_imm or acc_written[dst]):
                     doubt(report, Doubt.ACC, index)
-                pads.acc_written[dst] = True
-                pads.out_written[dst] = True
-                _apply(insn, dst, src, pads)
+                acc_written[dst] = out_written[dst] = True
+                _apply(insn, acc[dst], acc[src], out[dst])
     return True
 
 
 @inner
-def _apply(insn, dst, src, pads):  # type: ignore[no-untyped-def]
+def _apply(insn, dst, src, out):  # type: ignore[no-untyped-def]
     first = src if insn.use_imm else dst
-    for lane in range(pads.acc.shape[1]):
-        y = insn.imm if insn.use_imm else np.int64(pads.acc[src, lane])
-        value = np.int32(operate(insn.alu_opcode, np.int64(pads.acc[first, lane]), y))
-        pads.acc[dst, lane] = value
-        pads.out[dst, lane] = np.int8(value)
+    for lane in range(len(dst)):
+        y = insn.imm if insn.use_imm else np.int64(src[lane])
+        dst[lane] = np.int32(operate(insn.alu_opcode, np.int64(first[lane]), y))
+        out[lane] = np.int8(dst[lane])
 
 
 @entry
