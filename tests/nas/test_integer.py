@@ -20,7 +20,7 @@ def trained():  # type: ignore[no-untyped-def]
     space = network_space("digits")
     data = load_data("digits", SEEDS)
     network = Network(space.workload((0,) * len(space.decisions)), SEEDS)
-    training = Training(network, TrainSettings(epochs=5, batch=16), data, SEEDS)
+    training = Training(network, TrainSettings(epochs=8, batch=16), data, SEEDS)
     while not training.finished:
         training.step()
     return network, data
