@@ -101,3 +101,25 @@ def test_mistakes_are_told_apart_from_refusals(capsys, tmp_path):
     code, _, err = run(capsys, "explain", "--accelerator", "LOG_BLOK_IN=4")
     assert code == 2
     assert "did you mean LOG_BLOCK_IN?" in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LOG_BLOCK=16,LOG_BATCH=16",
+        "LOG_BLOCK=0,LOG_BATCH=0",
+        "LOG_UOP_BUFF_SIZE=0,LOG_INP_BUFF_SIZE=0,LOG_WGT_BUFF_SIZE=0,LOG_ACC_BUFF_SIZE=0",
+        "LOG_UOP_BUFF_SIZE=30,LOG_INP_BUFF_SIZE=30,LOG_WGT_BUFF_SIZE=30,LOG_ACC_BUFF_SIZE=30",
+        "SHL_MEM_AXI_DATA_BITS=96",
+    ],
+)
+def test_far_off_designs_get_numbers_and_a_fix_that_works(capsys, text):
+    asked = ["--network", "resnet18", "--fpga", "xczu3eg", "--json"]
+    code, out, _ = run(capsys, "explain", "--accelerator", text, *asked)
+    found = json.loads(out)
+    assert code == 1
+    assert all(isinstance(rule["slack"], int | float) for rule in found["rules"])
+    fixed = {**found["accelerator"], **dict(part.split("=") for part in found["fix"].split(","))}
+    text = ",".join(f"{key}={value}" for key, value in fixed.items())
+    code, out, _ = run(capsys, "explain", "--accelerator", text, *asked)
+    assert (code, json.loads(out)["fix"]) == (0, None)

@@ -14,6 +14,7 @@ from rhnas.files import read_json
 from rhnas.nearest import describe_change, nearest_design
 from rhnas.space import DesignBatch, Rule, Space
 from rhnas.vta.rules import (
+    BATCH,
     BLOCK_IN,
     BLOCK_OUT,
     BUS,
@@ -34,7 +35,7 @@ from rhnas.vta.spaces import DEFAULT, SPACES, VTA_WIDE
 LOG_BLOCK = "LOG_BLOCK"
 """Upstream's key for both block sizes."""
 
-MAX_LOG, MAX_BUS_BITS = 30, 4096
+MAX_LOG_ARRAY, MAX_LOG_BUFFER, MAX_BUS_BITS = 16, 30, 4096
 """Largest values that are taken as meant; beyond them numbers are typing errors, not designs."""
 
 FIXED: Mapping[str, int] = {
@@ -360,7 +361,11 @@ def read_keys(value: Mapping[str, Any]) -> tuple[dict[str, int], tuple[tuple[str
 
 
 def _check_size(key: str, value: object) -> None:
-    low, high = (1, MAX_BUS_BITS) if key in (BUS, BUS_ALIAS) else (0, MAX_LOG)
+    low, high = 0, MAX_LOG_BUFFER
+    if key in (BUS, BUS_ALIAS):
+        low, high = 1, MAX_BUS_BITS
+    elif key in (BATCH, BLOCK_IN, BLOCK_OUT, LOG_BLOCK):
+        high = MAX_LOG_ARRAY
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise SettingsError(f"{key} must be a whole number between {low} and {high}", got=repr(value))
 
