@@ -261,7 +261,7 @@ def layers(schemes: Sequence[Scheme]) -> Figure | None:
             range=[0, high * 1.05],
         )
         notes.append(_panel_title(_layer_title(scheme), top))
-    figure = layout(70 + 250 * len(shown), barmode="stack", bargap=0.25, annotations=notes, **shared)
+    figure = layout(60 + 215 * len(shown), barmode="stack", bargap=0.25, annotations=notes, **shared)
     figure["margin"] = {"l": 72, "r": 16, "t": 40, "b": 8}
     return {"data": data, "layout": figure}
 
