@@ -19,11 +19,12 @@ def as_int(values: np.ndarray) -> int:
 )
 def test_beats_of_any_alignment_land_where_they_belong(tensor_bytes, bus_bytes, depth):
     rng = np.random.default_rng(0)
-    pad = Scratchpad(depth=depth, tensor_bits=8 * tensor_bytes, bus_bits=8 * bus_bytes)
+    slices = max(1, tensor_bytes // bus_bytes)
+    pad = Scratchpad(depth=depth, tensor_bits=8 * tensor_bytes, beat_bits=8 * bus_bytes)
     expected = np.zeros((depth, tensor_bytes), dtype=np.uint8)
 
     async def write_slices(ctx) -> None:
-        index, part = int(rng.integers(depth)), int(rng.integers(pad.slices))
+        index, part = int(rng.integers(depth)), int(rng.integers(slices))
         beat = rng.integers(256, size=bus_bytes)
         ctx.set(pad.beat_index, index)
         ctx.set(pad.beat_mask, 1 << part)

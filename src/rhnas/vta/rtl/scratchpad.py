@@ -1,4 +1,4 @@
-"""A scratchpad of tensors: one tensor read a cycle, a bus beat or a whole tensor written a cycle."""
+"""A scratchpad of tensors: one tensor read a cycle, a beat or a whole tensor written a cycle."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ def log2(value: int) -> int:
 
 
 class Scratchpad(wiring.Component):
-    """``depth`` tensors of ``tensor_bits`` each, filled from a memory bus of ``bus_bits``.
+    """``depth`` tensors of ``tensor_bits`` each, filled by beats of ``beat_bits``.
 
-    Where a tensor is wider than the bus it arrives as slices, one a beat. Where it is narrower, a beat
-    carries ``lanes`` tensors: the memory is then cut into as many banks by the low bits of the tensor index,
-    and a beat is rotated so that each tensor meets its bank, whatever the alignment on either side.
+    Where a tensor is wider than a beat it arrives in parts. Where it is narrower, a beat carries ``lanes``
+    tensors: the memory is then cut into as many banks by the low bits of the tensor index, and a beat is
+    rotated so that each tensor meets its bank, whatever the alignment on either side.
 
     Ports:
         read_index, read_data: The tensor at ``read_index`` appears in the next cycle.
         write, write_index, write_data: A whole tensor; wins over a beat in the same cycle.
-        beat_index, beat_mask, beat_data: Tensor index of the beat's first lane (signed: lanes before the
-            first valid one may lie before the buffer), and which slices or lanes are written.
+        beat_index: Tensor index of the beat's first lane (signed: lanes before the first valid one may lie
+            before the buffer).
+        beat_data, beat_mask: With one lane the data repeat over the tensor and the mask has a bit for each of
+            the tensor's granules; with several, the mask has a bit for each granule of each lane.
     """
 
-    def __init__(self, *, depth: int, tensor_bits: int, bus_bits: int) -> None:
+    def __init__(
+        self, *, depth: int, tensor_bits: int, beat_bits: int, granule_bits: int | None = None
+    ) -> None:
         self.depth = depth
         self.tensor_bits = tensor_bits
-        self.bus_bits = bus_bits
-        self.slices = max(1, tensor_bits // bus_bits)
-        self.lanes = max(1, bus_bits // tensor_bits)
+        self.beat_bits = beat_bits
+        self.granule_bits = min(granule_bits or beat_bits, tensor_bits)
+        self.granules = tensor_bits // self.granule_bits
+        self.lanes = max(1, beat_bits // tensor_bits)
         index = log2(depth)
         super().__init__(
             {
@@ -41,8 +46,8 @@ class Scratchpad(wiring.Component):
                 "write_index": In(index),
                 "write_data": In(tensor_bits),
                 "beat_index": In(signed(index + 2)),
-                "beat_mask": In(max(self.slices, self.lanes)),
-                "beat_data": In(bus_bits),
+                "beat_mask": In(self.lanes * self.granules),
+                "beat_data": In(beat_bits),
             }
         )
 
@@ -52,14 +57,14 @@ class Scratchpad(wiring.Component):
 
     def _sliced(self, m: Module) -> Module:
         m.submodules.memory = mem = memory.Memory(shape=unsigned(self.tensor_bits), depth=self.depth, init=[])
-        read = mem.read_port()
-        write = mem.write_port(granularity=min(self.bus_bits, self.tensor_bits))
+        read, write = mem.read_port(), mem.write_port(granularity=self.granule_bits)
+        repeated = self.beat_data.replicate(max(1, self.tensor_bits // self.beat_bits))
         m.d.comb += [
             read.addr.eq(self.read_index),
             read.en.eq(1),
             self.read_data.eq(read.data),
             write.addr.eq(Mux(self.write, self.write_index, self.beat_index)),
-            write.data.eq(Mux(self.write, self.write_data, self.beat_data.replicate(self.slices))),
+            write.data.eq(Mux(self.write, self.write_data, repeated)),
             write.en.eq(Mux(self.write, ~0, self.beat_mask)),
         ]
         return m
@@ -73,14 +78,14 @@ class Scratchpad(wiring.Component):
         m.d.sync += selected.eq(read_bank)
         data = []
         for bank in range(self.lanes):
-            m.submodules[f"bank{bank}"] = mem = memory.Memory(
-                shape=unsigned(self.tensor_bits), depth=rows, init=[]
-            )
-            read, write = mem.read_port(), mem.write_port()
+            mem = memory.Memory(shape=unsigned(self.tensor_bits), depth=rows, init=[])
+            m.submodules[f"bank{bank}"] = mem
+            read, write = mem.read_port(), mem.write_port(granularity=self.granule_bits)
             # The lane of the beat that meets this bank, and the tensor index it carries.
             lane = Signal(bank_bits, name=f"lane{bank}")
             index = Signal(signed(len(self.beat_index)), name=f"index{bank}")
             arrived = self.beat_data.word_select(lane, self.tensor_bits)
+            mine = (write_bank == bank).replicate(self.granules)
             m.d.comb += [
                 lane.eq(bank - self.beat_index),
                 index.eq(self.beat_index + lane),
@@ -88,7 +93,7 @@ class Scratchpad(wiring.Component):
                 read.en.eq(1),
                 write.addr.eq(Mux(self.write, write_row, index[bank_bits:])),
                 write.data.eq(Mux(self.write, self.write_data, arrived)),
-                write.en.eq(Mux(self.write, write_bank == bank, self.beat_mask.bit_select(lane, 1))),
+                write.en.eq(Mux(self.write, mine, self.beat_mask.word_select(lane, self.granules))),
             ]
             data.append(read.data)
         m.d.comb += self.read_data.eq(Cat(*data).word_select(selected, self.tensor_bits))

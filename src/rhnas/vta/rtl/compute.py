@@ -1,0 +1,163 @@
+"""The compute module: micro-op and accumulator loads, GEMM and ALU, one instruction at a time."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.isa import UOP_BYTES, Memory, Opcode
+from rhnas.vta.rtl.accumulators import ACC_BITS
+from rhnas.vta.rtl.alu import AluCore
+from rhnas.vta.rtl.dispatch import Dispatch
+from rhnas.vta.rtl.fields import fields
+from rhnas.vta.rtl.gemm import GemmCore
+from rhnas.vta.rtl.loader import Loader
+from rhnas.vta.rtl.modules import QUEUE_PORTS, connect_loader, connect_queue, fill, least, reader_ports
+from rhnas.vta.rtl.scratchpad import Scratchpad
+
+EXPANSION = 4
+"""Accumulator bits per bit of an int8 accumulator load."""
+
+
+class ComputeModule(wiring.Component):
+    """Holds the micro-op and accumulator scratchpads and the two cores that work on them.
+
+    Every result is also written, low byte of each lane, to the output scratchpad at the same index; a GEMM
+    reset is not, as in upstream's RTL. ``finished`` is high in the cycle in which a FINISH completes.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        acc, out, bus = 8 * config.acc_tensor_bytes, 8 * config.out_tensor_bytes, config.bus_bits
+        uop = 8 * UOP_BYTES
+        self.uop = Scratchpad(depth=config.uop_depth, tensor_bits=uop, beat_bits=bus)
+        self.acc = Scratchpad(
+            depth=config.acc_depth, tensor_bits=acc, beat_bits=EXPANSION * bus, granule_bits=bus
+        )
+        self.loaders = {
+            Memory.UOP: Loader(tensor_bits=uop, bus_bits=bus, depth=config.uop_depth),
+            Memory.ACC: Loader(tensor_bits=acc, bus_bits=bus, depth=config.acc_depth),
+            Memory.ACC_8BIT: Loader(tensor_bits=out, bus_bits=bus, depth=config.acc_depth),
+        }
+        self.gemm, self.alu = GemmCore(config), AluCore(config)
+        super().__init__(
+            {
+                **QUEUE_PORTS,
+                **reader_ports("uop"),
+                **reader_ports("acc"),
+                **reader_ports("acc_8bit"),
+                "data": In(bus),
+                "inp_index": Out(config.inp_index_bits),
+                "inp_tensor": In(8 * config.inp_tensor_bytes),
+                "wgt_index": Out(config.wgt_index_bits),
+                "wgt_tensor": In(8 * config.wgt_tensor_bytes),
+                "out_write": Out(1),
+                "out_index": Out(config.acc_index_bits),
+                "out_data": Out(out),
+                "finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.dispatch = dispatch = Dispatch()
+        m.submodules.uop, m.submodules.acc = self.uop, self.acc
+        m.submodules.gemm, m.submodules.alu = self.gemm, self.alu
+        connect_queue(m, self, dispatch)
+        insn = dispatch.instruction
+        load = fields(insn, Opcode.LOAD, self.config)
+        opcode = load["opcode"]
+        is_load = opcode == Opcode.LOAD
+        for memory_type, loader in self.loaders.items():
+            name = memory_type.name.lower()
+            mine = dispatch.start & is_load & (load["memory_type"] == memory_type)
+            m.submodules[f"{name}_loader"] = loader
+            connect_loader(m, self, name, loader=loader, load=load, start=mine)
+        finish = Signal()
+        m.d.sync += finish.eq(dispatch.start & (opcode == Opcode.FINISH))
+        dones = [loader.done for loader in self.loaders.values()]
+        m.d.comb += [
+            dispatch.sync.eq(is_load & (load["x_size"] == 0)),
+            dispatch.done.eq(Cat(*dones, self.gemm.done, self.alu.done, finish).any()),
+            self.finished.eq(finish),
+        ]
+        self._start_cores(m, dispatch, opcode)
+        self._fill(m, load["is_pad_min_value"])
+        self._accumulate(m, opcode == Opcode.ALU, load["is_pad_min_value"])
+        return m
+
+    def _start_cores(self, m: Module, dispatch: Dispatch, opcode: Value) -> None:
+        """Hand the instruction's fields to both cores and start the one it is for."""
+        renamed = {"uop_bgn": "uop_begin", "alu_opcode": "opcode"}
+        for core, kind in ((self.gemm, Opcode.GEMM), (self.alu, Opcode.ALU)):
+            for name, value in fields(dispatch.instruction, kind, self.config).items():
+                port = renamed.get(name, name)
+                if port in core.signature.members and name != "opcode":
+                    m.d.comb += getattr(core, port).eq(value)
+            m.d.comb += [
+                core.start.eq(dispatch.start & (opcode == kind)),
+                core.uop_data.eq(self.uop.read_data),
+            ]
+        m.d.comb += [
+            self.uop.read_index.eq(Mux(opcode == Opcode.ALU, self.alu.uop_index, self.gemm.uop_index)),
+            self.inp_index.eq(self.gemm.src),
+            self.wgt_index.eq(self.gemm.wgt),
+            self.gemm.inp_data.eq(self.inp_tensor),
+            self.gemm.wgt_data.eq(self.wgt_tensor),
+        ]
+
+    def _fill(self, m: Module, minimum: Value) -> None:
+        """Let the loaders fill the micro-op and accumulator scratchpads."""
+        acc, bus = self.acc, self.config.bus_bits
+        fill(m, self.uop, self.loaders[Memory.UOP], self.data, least(minimum, 8 * UOP_BYTES, 1))
+        wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
+        if wide.bursts.lanes > 1:
+            wide_mask = wide.beat_lanes
+        else:
+            wide_mask = Cat(*(wide.beat & (wide.beat_part == part) for part in range(acc.granules)))
+        if narrow.bursts.lanes > 1:
+            narrow_mask = Cat(*(lane.replicate(acc.granules) for lane in narrow.beat_lanes))
+        else:
+            parts = range(acc.granules // EXPANSION)
+            narrow_mask = Cat(*((narrow.beat & (narrow.beat_part == p)).replicate(EXPANSION) for p in parts))
+        expanded = Cat(*(extended(self.data[i : i + 8]) for i in range(0, bus, 8)))
+        m.d.comb += [
+            acc.beat_index.eq(Mux(narrow.beat, narrow.beat_index, wide.beat_index)),
+            acc.beat_mask.eq(Mux(narrow.beat, narrow_mask, Mux(wide.beat, wide_mask, 0))),
+            acc.beat_data.eq(Mux(narrow.beat, expanded, self.data.replicate(EXPANSION))),
+        ]
+
+    def _accumulate(self, m: Module, is_alu: Value, minimum: Value) -> None:
+        """Share the accumulators among cores and pads, and copy results to the output scratchpad."""
+        acc, gemm, alu = self.acc, self.gemm, self.alu
+        wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
+        lanes = self.config.batch * self.config.block_out
+        m.d.comb += [
+            acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
+            gemm.acc_data.eq(acc.read_data),
+            alu.acc_data.eq(acc.read_data),
+            acc.write.eq(gemm.write | alu.write | wide.pad | narrow.pad),
+            self.out_write.eq(alu.write | (gemm.write & ~gemm.reset)),
+            self.out_index.eq(Mux(alu.write, alu.write_index, gemm.write_index)),
+        ]
+        with m.If(wide.pad | narrow.pad):
+            least_wide = least(minimum, ACC_BITS, lanes)
+            least_narrow = extended(least(minimum, 8, 1)).replicate(lanes)
+            m.d.comb += [
+                acc.write_index.eq(Mux(narrow.pad, narrow.pad_index, wide.pad_index)),
+                acc.write_data.eq(Mux(narrow.pad, least_narrow, least_wide)),
+            ]
+        with m.Else():
+            m.d.comb += [
+                acc.write_index.eq(self.out_index),
+                acc.write_data.eq(Mux(alu.write, alu.write_data, gemm.write_data)),
+            ]
+        result = Mux(alu.write, alu.write_data, gemm.write_data)
+        m.d.comb += self.out_data.eq(Cat(*(result[ACC_BITS * i : ACC_BITS * i + 8] for i in range(lanes))))
+
+
+def extended(byte: Value) -> Value:
+    """A byte as a 32-bit signed number."""
+    return Cat(byte, byte[7].replicate(ACC_BITS - 8))

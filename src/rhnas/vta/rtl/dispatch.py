@@ -1,0 +1,80 @@
+"""What the load, compute and store modules share: one instruction at a time, tokens before and after."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import fifo, wiring
+from amaranth.lib.wiring import In, Out
+
+from rhnas.vta.rtl.fetch import INSTRUCTION_BITS
+
+QUEUE_DEPTH = 512
+"""Instructions each module's queue holds (main ``core/Configs.scala``, ``instQueueEntries``)."""
+
+
+class Dispatch(wiring.Component):
+    """Queues a module's instructions and runs them in order.
+
+    In a cycle with an instruction at the head and its tokens at hand the tokens are taken and ``start``
+    is high; the instruction stays on ``instruction`` until ``done``, whose cycle posts its tokens. The next one
+    starts a cycle later at the earliest. A ``sync`` instruction has no work and posts a cycle after its start.
+
+    Ports:
+        pop_prev, pop_next, prev_available, next_available: To and from the token queues it takes from.
+        push_prev, push_next: To the token queues it posts to.
+        sync: Whether the instruction at the head only takes and posts tokens; combinational.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "queue_valid": In(1),
+                "queue_ready": Out(1),
+                "queue_data": In(INSTRUCTION_BITS),
+                "instruction": Out(INSTRUCTION_BITS),
+                "start": Out(1),
+                "sync": In(1),
+                "done": In(1),
+                "busy": Out(1),
+                "pop_prev": Out(1),
+                "pop_next": Out(1),
+                "prev_available": In(1),
+                "next_available": In(1),
+                "push_prev": Out(1),
+                "push_next": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=INSTRUCTION_BITS, depth=QUEUE_DEPTH)
+        insn, go, finish = self.instruction, Signal(), Signal()
+        wants_prev, wants_next = insn[3], insn[4]
+        m.d.comb += [
+            queue.w_data.eq(self.queue_data),
+            queue.w_en.eq(self.queue_valid),
+            self.queue_ready.eq(queue.w_rdy),
+            insn.eq(queue.r_data),
+            queue.r_en.eq(finish),
+            self.pop_prev.eq(go & wants_prev),
+            self.pop_next.eq(go & wants_next),
+            self.push_prev.eq(finish & insn[5]),
+            self.push_next.eq(finish & insn[6]),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                tokens = (~wants_prev | self.prev_available) & (~wants_next | self.next_available)
+                m.d.comb += go.eq(queue.r_rdy & tokens)
+                with m.If(go & self.sync):
+                    m.next = "SYNC"
+                with m.Elif(go):
+                    m.d.comb += self.start.eq(1)
+                    m.next = "EXECUTE"
+            with m.State("SYNC"):
+                m.d.comb += finish.eq(1)
+                m.next = "IDLE"
+            with m.State("EXECUTE"):
+                m.d.comb += [self.busy.eq(1), finish.eq(self.done)]
+                with m.If(self.done):
+                    m.next = "IDLE"
+        return m

@@ -1,0 +1,116 @@
+"""Instruction fetch: one burst of instructions at a time, dealt out to the three modules' queues."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from rhnas.vta.isa import INSTRUCTION_BYTES, Memory, Opcode
+from rhnas.vta.rtl.loader import ADDRESS_BITS, BURST_BEATS
+from rhnas.vta.rtl.scratchpad import log2
+
+INSTRUCTION_BITS = 8 * INSTRUCTION_BYTES
+MODULES = ("load", "compute", "store")
+
+
+class Fetch(wiring.Component):
+    """Reads ``count`` instructions from ``address`` and deals them out in order.
+
+    A batch is what one burst holds (8 instructions on a 64-bit bus, 64 on 512 bits). It is read whole, then
+    dealt one a cycle as long as the queues have room, and only then the next one is requested.
+    ``error`` is high for good after an unknown opcode or memory, which is skipped.
+    """
+
+    def __init__(self, *, bus_bits: int) -> None:
+        self.bus_bits = bus_bits
+        self.beats = max(1, INSTRUCTION_BITS // bus_bits)
+        self.per_beat = max(1, bus_bits // INSTRUCTION_BITS)
+        self.batch = BURST_BEATS * self.per_beat // self.beats
+        ports: dict[str, object] = {
+            "start": In(1),
+            "address": In(ADDRESS_BITS),
+            "count": In(32),
+            "request_valid": Out(1),
+            "request_ready": In(1),
+            "request_address": Out(ADDRESS_BITS),
+            "request_beats": Out(BURST_BEATS.bit_length()),
+            "data_valid": In(1),
+            "data": In(bus_bits),
+            "instruction": Out(INSTRUCTION_BITS),
+            "error": Out(1),
+        }
+        for name in MODULES:
+            ports |= {f"{name}_valid": Out(1), f"{name}_ready": In(1)}
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        width = max(self.bus_bits, INSTRUCTION_BITS)
+        m.submodules.batch = batch = memory.Memory(shape=unsigned(width), depth=BURST_BEATS, init=[])
+        read, write = batch.read_port(domain="comb"), batch.write_port(granularity=self.bus_bits)
+        left, here = Signal(32), Signal(range(self.batch + 1))
+        address = Signal(ADDRESS_BITS)
+        beat, wanted = Signal(range(BURST_BEATS + 1)), Signal(range(BURST_BEATS + 1))
+        dealt = Signal(range(self.batch + 1))
+        ready = Signal()
+        m.d.comb += [
+            here.eq(Mux(left < self.batch, left, self.batch)),
+            wanted.eq((here * self.beats + self.per_beat - 1) >> log2(self.per_beat)),
+            self.request_address.eq(address),
+            self.request_beats.eq(wanted),
+            write.addr.eq(beat >> log2(self.beats)),
+            write.data.eq(self.data.replicate(self.beats)),
+            write.en.eq(self.data_valid << (beat & (self.beats - 1))),
+            read.addr.eq(dealt >> log2(self.per_beat)),
+            self.instruction.eq(read.data.word_select(dealt & (self.per_beat - 1), INSTRUCTION_BITS)),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                with m.If(self.start & (self.count != 0)):
+                    m.d.sync += [left.eq(self.count), address.eq(self.address), beat.eq(0)]
+                    m.next = "REQUEST"
+            with m.State("REQUEST"):
+                m.d.comb += self.request_valid.eq(1)
+                with m.If(self.request_ready):
+                    m.next = "RECEIVE"
+            with m.State("RECEIVE"):
+                with m.If(self.data_valid):
+                    m.d.sync += beat.eq(beat + 1)
+                    with m.If(beat + 1 == wanted):
+                        m.d.sync += [beat.eq(0), dealt.eq(0)]
+                        m.next = "DEAL"
+            with m.State("DEAL"):
+                self._deal(m, ready)
+                with m.If(ready):
+                    m.d.sync += dealt.eq(dealt + 1)
+                    with m.If(dealt + 1 == here):
+                        m.d.sync += [left.eq(left - here), address.eq(address + here * INSTRUCTION_BYTES)]
+                        m.next = "NEXT"
+            with m.State("NEXT"):
+                with m.If(left == 0):
+                    m.next = "IDLE"
+                with m.Else():
+                    m.d.comb += self.request_valid.eq(1)
+                    m.next = "REQUEST"
+                    with m.If(self.request_ready):
+                        m.next = "RECEIVE"
+        return m
+
+    def _deal(self, m: Module, ready: Signal) -> None:
+        """Offer the instruction to the module it is for; ``ready`` says that it is taken or skipped."""
+        opcode, memory_type = self.instruction[:3], self.instruction[7:10]
+        to_load = (opcode == Opcode.LOAD) & ((memory_type == Memory.INP) | (memory_type == Memory.WGT))
+        to_store = opcode == Opcode.STORE
+        to_compute = (opcode == Opcode.GEMM) | (opcode == Opcode.ALU) | (opcode == Opcode.FINISH)
+        for_compute = (
+            (memory_type == Memory.UOP) | (memory_type == Memory.ACC) | (memory_type == Memory.ACC_8BIT)
+        )
+        to_compute |= (opcode == Opcode.LOAD) & for_compute
+        unknown = ~(to_load | to_store | to_compute)
+        m.d.comb += ready.eq(unknown)
+        m.d.sync += self.error.eq(self.error | unknown)
+        for name, mine in zip(MODULES, (to_load, to_compute, to_store), strict=True):
+            m.d.comb += getattr(self, f"{name}_valid").eq(mine)
+            with m.If(mine):
+                m.d.comb += ready.eq(getattr(self, f"{name}_ready"))

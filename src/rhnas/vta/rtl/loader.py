@@ -1,0 +1,222 @@
+"""One LOAD instruction: bursts out, beats in, pads in between."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rhnas.vta.rtl.scratchpad import log2
+
+ADDRESS_BITS = 32
+BURST_BEATS = 16
+"""Beats of the longest burst; bursts never cross a multiple of as many beats, hence never 4 KB."""
+LENGTH_BITS = 8
+SIZE_BITS, PAD_BITS = 16, 4
+TRANSFER_FIELDS = {"dram_base": 32, "y_size": SIZE_BITS, "x_size": SIZE_BITS, "x_stride": SIZE_BITS}
+PAD_FIELDS = {"y_pad_0": PAD_BITS, "y_pad_1": PAD_BITS, "x_pad_0": PAD_BITS, "x_pad_1": PAD_BITS}
+BEAT_BITS = SIZE_BITS + 12
+"""Width of beat counts within a row: 65,535 tensors of up to 2^11 beats."""
+
+
+class RowBursts(wiring.Component):
+    """Cuts the rows of a 2-D transfer into aligned bursts, one a cycle from two cycles after ``start``.
+
+    Args of the constructor:
+        tensor_bits: Width of an element in DRAM.
+        bus_bits: Width of a beat.
+    """
+
+    def __init__(self, *, tensor_bits: int, bus_bits: int) -> None:
+        self.slices = max(1, tensor_bits // bus_bits)
+        self.lanes = max(1, bus_bits // tensor_bits)
+        self.beat_shift = log2(bus_bits // 8)
+        super().__init__(
+            {
+                "start": In(1),
+                "base": In(ADDRESS_BITS),
+                **{name: In(width) for name, width in TRANSFER_FIELDS.items()},
+                "valid": Out(1),
+                "ready": In(1),
+                "address": Out(ADDRESS_BITS),
+                "beats": Out(BURST_BEATS.bit_length()),
+                "first_element": Out(32),
+                "row_last": Out(1),
+                "last": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        element, rows = Signal(32), Signal(SIZE_BITS)
+        next_rows = Signal(SIZE_BITS)
+        beat, left = Signal(ADDRESS_BITS), Signal(BEAT_BITS)
+        room = BURST_BEATS - beat[: log2(BURST_BEATS)]
+        taken, free = Signal(), Signal()
+        m.d.comb += [
+            self.valid.eq(left != 0),
+            self.beats.eq(Mux(left < room, left, room)),
+            self.row_last.eq(left <= room),
+            self.last.eq(self.row_last & (rows == 0)),
+            self.address.eq(beat << self.beat_shift),
+            taken.eq(self.valid & self.ready),
+            free.eq((left == 0) | (taken & self.row_last)),
+            next_rows.eq(rows - 1),
+        ]
+        with m.If(self.start):
+            m.d.sync += [element.eq(self.dram_base), rows.eq(self.y_size), left.eq(0)]
+        with m.Elif(free & (rows != 0)):
+            first, count = self._row(element)
+            m.d.sync += [
+                beat.eq((self.base >> self.beat_shift) + first),
+                left.eq(count),
+                self.first_element.eq(element),
+                element.eq(element + self.x_stride),
+                rows.eq(next_rows),
+            ]
+        with m.Elif(taken):
+            m.d.sync += [beat.eq(beat + self.beats), left.eq(left - self.beats)]
+        return m
+
+    def _row(self, element: Signal) -> tuple[Value, Value]:
+        """First beat and number of beats of the row that starts at ``element``."""
+        if self.lanes == 1:
+            shift = log2(self.slices)
+            return (element << shift)[:ADDRESS_BITS], (self.x_size << shift)[:BEAT_BITS]
+        bits = log2(self.lanes)
+        return element[bits:], (element[:bits] + self.x_size + (self.lanes - 1)) >> bits
+
+
+class Loader(wiring.Component):
+    """Runs one padded 2-D load of ``tensor_bits`` elements into a scratchpad of ``depth`` tensors.
+
+    A beat is taken whenever it comes. Pads are written in the cycles without a beat. ``done`` is high for one
+    cycle, after the last write; ``start`` may follow at once.
+
+    Ports:
+        request_*: To the read port; ``request_beats`` is the length of the burst.
+        data_valid, data: Beats, in order.
+        beat, beat_index, beat_lanes, beat_part: A beat for the scratchpad in this cycle: the tensor index of
+            its first lane, the valid lanes, and, for tensors wider than the bus, which part it is.
+        pad, pad_index: A pad tensor for the scratchpad in this cycle.
+    """
+
+    def __init__(self, *, tensor_bits: int, bus_bits: int, depth: int) -> None:
+        self.bursts = RowBursts(tensor_bits=tensor_bits, bus_bits=bus_bits)
+        self.index_bits = log2(depth)
+        super().__init__(
+            {
+                "start": In(1),
+                "done": Out(1),
+                "base": In(ADDRESS_BITS),
+                "sram_base": In(16),
+                **{name: In(width) for name, width in (TRANSFER_FIELDS | PAD_FIELDS).items()},
+                "request_valid": Out(1),
+                "request_ready": In(1),
+                "request_address": Out(ADDRESS_BITS),
+                "request_beats": Out(BURST_BEATS.bit_length()),
+                "data_valid": In(1),
+                "beat": Out(1),
+                "beat_index": Out(signed(self.index_bits + 2)),
+                "beat_lanes": Out(self.bursts.lanes),
+                "beat_part": Out(max(1, log2(self.bursts.slices))),
+                "pad": Out(1),
+                "pad_index": Out(self.index_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.bursts = bursts = self.bursts
+        m.d.comb += [
+            bursts.start.eq(self.start),
+            bursts.base.eq(self.base),
+            *(getattr(bursts, name).eq(getattr(self, name)) for name in TRANSFER_FIELDS),
+            self.request_valid.eq(bursts.valid),
+            bursts.ready.eq(self.request_ready),
+            self.request_address.eq(bursts.address),
+            self.request_beats.eq(bursts.beats),
+        ]
+        active = Signal()
+        row_length, lead = Signal(SIZE_BITS + 1), Signal(SIZE_BITS + PAD_BITS + 1)
+        m.d.comb += [
+            row_length.eq(self.x_pad_0 + self.x_size + self.x_pad_1),
+            lead.eq(self.y_pad_0 * row_length + self.x_pad_0),
+        ]
+        received = self._receive(m, row_length, lead)
+        padded = self._pad(m, row_length, lead)
+        with m.If(self.start):
+            m.d.sync += active.eq(1)
+        with m.Elif(active & received & padded):
+            m.d.comb += self.done.eq(1)
+            m.d.sync += active.eq(0)
+        return m
+
+    def _receive(self, m: Module, row_length: Signal, lead: Signal) -> Signal:
+        """Place the beats; returns whether all have come."""
+        slices, lanes = self.bursts.slices, self.bursts.lanes
+        rows, row_index = Signal(SIZE_BITS), Signal(self.index_bits)
+        low = Signal(max(1, log2(lanes)))  # the row's first lane
+        position, part = Signal(signed(SIZE_BITS + 8)), Signal(max(1, log2(slices)))
+        row_end, part_end = Signal(), Signal()
+        m.d.comb += [
+            self.beat.eq(self.data_valid),
+            self.beat_part.eq(part),
+            part_end.eq(part == slices - 1),
+            row_end.eq(part_end & (position + lanes >= self.x_size)),
+            self.beat_index.eq(Cat(row_index, Const(0, 2)).as_signed() + position),
+        ]
+        m.d.comb += [
+            self.beat_lanes[lane].eq(
+                self.data_valid & (position + lane >= 0) & (position + lane < self.x_size)
+            )
+            for lane in range(lanes)
+        ]
+        next_low = (low + self.x_stride)[: log2(lanes)] if lanes > 1 else Const(0, 1)
+        with m.If(self.start):
+            first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
+            m.d.sync += [
+                rows.eq(self.y_size),
+                row_index.eq(self.sram_base + lead),
+                low.eq(first),
+                position.eq(-first),
+                part.eq(0),
+            ]
+        with m.Elif(self.data_valid):
+            m.d.sync += [part.eq(Mux(part_end, 0, part + 1)), position.eq(position + Mux(part_end, lanes, 0))]
+            with m.If(row_end):
+                m.d.sync += [
+                    rows.eq(rows - 1),
+                    row_index.eq(row_index + row_length),
+                    low.eq(next_low),
+                    position.eq(-next_low),
+                ]
+        received = Signal()
+        m.d.comb += received.eq(rows == 0)
+        return received
+
+    def _pad(self, m: Module, row_length: Signal, lead: Signal) -> Signal:
+        """Write the pads: a first run, one between two rows, a last one; returns whether all are written."""
+        run, rows = Signal.like(lead), Signal(SIZE_BITS)
+        index = Signal(self.index_bits)
+        tail = Signal.like(lead)
+        m.d.comb += [
+            tail.eq(self.y_pad_1 * row_length + self.x_pad_1),
+            self.pad.eq((run != 0) & ~self.data_valid),
+            self.pad_index.eq(index),
+        ]
+        with m.If(self.start):
+            m.d.sync += [run.eq(lead), rows.eq(self.y_size), index.eq(self.sram_base)]
+        with m.Elif(run != 0):
+            with m.If(self.pad):
+                m.d.sync += [run.eq(run - 1), index.eq(index + 1)]
+        with m.Elif(rows != 0):
+            between = self.x_pad_1 + self.x_pad_0
+            m.d.sync += [
+                rows.eq(rows - 1),
+                index.eq(index + self.x_size),
+                run.eq(Mux(rows == 1, tail, between)),
+            ]
+        padded = Signal()
+        m.d.comb += padded.eq((run == 0) & (rows == 0))
+        return padded

@@ -1,0 +1,184 @@
+"""The load and store modules: a dispatcher each, around the transfers they run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.isa import Memory, Opcode
+from rhnas.vta.rtl.axi import memory_port
+from rhnas.vta.rtl.dispatch import Dispatch
+from rhnas.vta.rtl.fetch import INSTRUCTION_BITS
+from rhnas.vta.rtl.fields import fields
+from rhnas.vta.rtl.loader import ADDRESS_BITS, BURST_BEATS, PAD_FIELDS, TRANSFER_FIELDS, Loader
+from rhnas.vta.rtl.scratchpad import Scratchpad, log2
+from rhnas.vta.rtl.storer import Storer
+
+QUEUE_PORTS = {
+    "queue_valid": In(1),
+    "queue_ready": Out(1),
+    "queue_data": In(INSTRUCTION_BITS),
+    "pop_prev": Out(1),
+    "pop_next": Out(1),
+    "prev_available": In(1),
+    "next_available": In(1),
+    "push_prev": Out(1),
+    "push_next": Out(1),
+}
+"""How a module meets the fetch unit and its neighbours' tokens."""
+
+
+def connect_queue(m: Module, module: Any, dispatch: Dispatch) -> None:
+    """Wire a module's ``QUEUE_PORTS`` to its dispatcher."""
+    for name, member in QUEUE_PORTS.items():
+        outer, inner = getattr(module, name), getattr(dispatch, name)
+        m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+
+
+def reader_ports(name: str) -> dict[str, Any]:
+    """Ports of one client of the read arbiter, and of its base address."""
+    return {
+        f"{name}_valid": Out(1),
+        f"{name}_ready": In(1),
+        f"{name}_address": Out(ADDRESS_BITS),
+        f"{name}_beats": Out(BURST_BEATS.bit_length()),
+        f"{name}_data": In(1),
+        f"{name}_base": In(ADDRESS_BITS),
+    }
+
+
+def connect_loader(
+    m: Module, module: Any, name: str, *, loader: Loader, load: dict[str, Value], start: Value
+) -> None:
+    """Wire a loader to the module's client ports ``NAME_*`` and to the fields of a LOAD."""
+    m.d.comb += [
+        loader.start.eq(start),
+        loader.base.eq(getattr(module, f"{name}_base")),
+        loader.sram_base.eq(load["sram_base"]),
+        *(getattr(loader, field).eq(load[field]) for field in (*TRANSFER_FIELDS, *PAD_FIELDS)),
+        getattr(module, f"{name}_valid").eq(loader.request_valid),
+        loader.request_ready.eq(getattr(module, f"{name}_ready")),
+        getattr(module, f"{name}_address").eq(loader.request_address),
+        getattr(module, f"{name}_beats").eq(loader.request_beats),
+        loader.data_valid.eq(getattr(module, f"{name}_data")),
+    ]
+
+
+def fill(m: Module, pad: Scratchpad, loader: Loader, data: Value, pad_value: Value) -> None:
+    """Let a loader with beats of the scratchpad's own width fill it."""
+    mask = loader.beat_lanes
+    if pad.lanes == 1:
+        mask = Cat(*(loader.beat & (loader.beat_part == part) for part in range(pad.granules)))
+    m.d.comb += [
+        pad.beat_index.eq(loader.beat_index),
+        pad.beat_data.eq(data),
+        pad.beat_mask.eq(mask),
+        pad.write.eq(loader.pad),
+        pad.write_index.eq(loader.pad_index),
+        pad.write_data.eq(pad_value),
+    ]
+
+
+def least(minimum: Value, element_bits: int, elements: int) -> Value:
+    """A tensor of zeros, or of the least signed value where ``minimum`` is set."""
+    return Cat(Const(0, element_bits - 1), minimum).replicate(elements)
+
+
+class LoadModule(wiring.Component):
+    """Fills the input and weight scratchpads; the GEMM core reads them."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        inp, wgt = 8 * config.inp_tensor_bytes, 8 * config.wgt_tensor_bytes
+        bus = config.bus_bits
+        self.inp = Scratchpad(depth=config.inp_depth, tensor_bits=inp, beat_bits=bus)
+        self.wgt = Scratchpad(depth=config.wgt_depth, tensor_bits=wgt, beat_bits=bus)
+        self.inp_loader = Loader(tensor_bits=inp, bus_bits=bus, depth=config.inp_depth)
+        self.wgt_loader = Loader(tensor_bits=wgt, bus_bits=bus, depth=config.wgt_depth)
+        super().__init__(
+            {
+                **QUEUE_PORTS,
+                **reader_ports("inp"),
+                **reader_ports("wgt"),
+                "data": In(bus),
+                "inp_index": In(config.inp_index_bits),
+                "inp_tensor": Out(inp),
+                "wgt_index": In(config.wgt_index_bits),
+                "wgt_tensor": Out(wgt),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.dispatch = dispatch = Dispatch()
+        connect_queue(m, self, dispatch)
+        load = fields(dispatch.instruction, Opcode.LOAD, self.config)
+        is_inp = load["memory_type"] == Memory.INP
+        parts = (("inp", self.inp, self.inp_loader, is_inp), ("wgt", self.wgt, self.wgt_loader, ~is_inp))
+        for name, pad, loader, mine in parts:
+            m.submodules[name], m.submodules[f"{name}_loader"] = pad, loader
+            connect_loader(m, self, name, loader=loader, load=load, start=dispatch.start & mine)
+            fill(m, pad, loader, self.data, least(load["is_pad_min_value"], 8, pad.tensor_bits // 8))
+            m.d.comb += [
+                pad.read_index.eq(getattr(self, f"{name}_index")),
+                getattr(self, f"{name}_tensor").eq(pad.read_data),
+            ]
+        m.d.comb += [
+            dispatch.sync.eq(load["x_size"] == 0),
+            dispatch.done.eq(self.inp_loader.done | self.wgt_loader.done),
+        ]
+        return m
+
+
+class StoreModule(wiring.Component):
+    """Holds the output scratchpad, which compute writes, and stores from it."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        out = 8 * config.out_tensor_bytes
+        self.storer = Storer(tensor_bits=out, bus_bits=config.bus_bits, depth=config.out_depth)
+        super().__init__(
+            {
+                **QUEUE_PORTS,
+                "base": In(ADDRESS_BITS),
+                "bus": Out(memory_port(config.bus_bits)),
+                "error": Out(1),
+                "write": In(1),
+                "write_index": In(log2(config.out_depth)),
+                "write_data": In(out),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self.config
+        out = 8 * config.out_tensor_bytes
+        m.submodules.dispatch = dispatch = Dispatch()
+        m.submodules.out = pad = Scratchpad(depth=config.out_depth, tensor_bits=out, beat_bits=out)
+        m.submodules.storer = storer = self.storer
+        connect_queue(m, self, dispatch)
+        store = fields(dispatch.instruction, Opcode.STORE, config)
+        for channel in ("aw", "w", "b"):
+            for name, member in memory_port(config.bus_bits).members.items():
+                if name.startswith(channel):
+                    mine, its = getattr(self.bus, name), getattr(storer.bus, name)
+                    m.d.comb += mine.eq(its) if member.flow is Out else its.eq(mine)
+        m.d.comb += [
+            storer.start.eq(dispatch.start),
+            storer.base.eq(self.base),
+            storer.sram_base.eq(store["sram_base"]),
+            *(getattr(storer, name).eq(store[name]) for name in TRANSFER_FIELDS),
+            dispatch.sync.eq(store["x_size"] == 0),
+            dispatch.done.eq(storer.done),
+            self.error.eq(storer.error),
+            pad.read_index.eq(storer.out_index),
+            storer.out_data.eq(pad.read_data),
+            pad.write.eq(self.write),
+            pad.write_index.eq(self.write_index),
+            pad.write_data.eq(self.write_data),
+        ]
+        return m
