@@ -180,7 +180,9 @@ class RtlModel:
             ctypes.byref(status),
         )
         if code == 1:
-            raise ProgramError("the program must reach FINISH", got=f"still running after {max_cycles} cycles")
+            raise ProgramError(
+                "the program must reach FINISH", got=f"still running after {max_cycles} cycles"
+            )
         if code:
             raise ProgramError(
                 "the program must stay within its memory", got=f"an access beyond {len(dram)} bytes"

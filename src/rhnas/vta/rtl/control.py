@@ -20,7 +20,7 @@ REGISTERS = {
     "out_base": 0x20,
     "status": 0x24,
 }
-"""Byte addresses; the order of the public RTL's ``VCR.scala``, with the status word where it has user counters.
+"""Byte addresses, in the order of the public RTL's ``VCR.scala``; the status word replaces its counters.
 
 ``control``: writing bit 0 launches; bit 1 reads one after FINISH. ``cycles`` counts from launch to FINISH.
 ``status`` bits: 0 read error, 1 write error, 2 token overflow, 3 unknown instruction.
@@ -58,9 +58,9 @@ class Control(wiring.Component):
             bus.arready.eq(~bus.rvalid),
         ]
         m.d.sync += bus.bvalid.eq(Mux(bus.bvalid, ~bus.bready, write))
-        for name in REGISTERS:
+        for name, address in REGISTERS.items():
             if name not in READ_ONLY:
-                with m.If(write & (bus.awaddr == REGISTERS[name])):
+                with m.If(write & (bus.awaddr == address)):
                     m.d.sync += getattr(self, name).eq(bus.wdata)
         readable = {"control": done << 1, "cycles": cycles, "status": status}
         with m.If(bus.rvalid):

@@ -16,8 +16,9 @@ class Dispatch(wiring.Component):
     """Queues a module's instructions and runs them in order.
 
     In a cycle with an instruction at the head and its tokens at hand the tokens are taken and ``start``
-    is high; the instruction stays on ``instruction`` until ``done``, whose cycle posts its tokens. The next one
-    starts a cycle later at the earliest. A ``sync`` instruction has no work and posts a cycle after its start.
+    is high; the instruction stays on ``instruction`` until ``done``, whose cycle posts its tokens. The next
+    one starts a cycle later at the earliest. A ``sync`` instruction has no work and posts a cycle after its
+    start.
 
     Ports:
         pop_prev, pop_next, prev_available, next_available: To and from the token queues it takes from.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.rtl.axi import ReadArbiter, control_port, memory_port
@@ -44,7 +44,11 @@ class Accelerator(wiring.Component):
         wiring.connect(m, wiring.flipped(self.control), control.bus)
         self._memory(m, arbiter, store)
         self._fetch(m, control, fetch, arbiter)
-        for module, names in ((load, ("inp", "wgt")), (compute, ("uop", "acc", "acc_8bit"))):
+        readers: tuple[tuple[LoadModule | ComputeModule, tuple[str, ...]], ...] = (
+            (load, ("inp", "wgt")),
+            (compute, ("uop", "acc", "acc_8bit")),
+        )
+        for module, names in readers:
             m.d.comb += module.data.eq(self.memory.rdata)
             for name in names:
                 base = getattr(control, f"{SHARED_BASE.get(name, name)}_base")
@@ -61,11 +65,11 @@ class Accelerator(wiring.Component):
             store.write_index.eq(compute.out_index),
             store.write_data.eq(compute.out_data),
         ]
-        for name, module in zip(MODULES, (load, compute, store), strict=True):
+        for name, queued in zip(MODULES, (load, compute, store), strict=True):
             m.d.comb += [
-                module.queue_valid.eq(getattr(fetch, f"{name}_valid")),
-                getattr(fetch, f"{name}_ready").eq(module.queue_ready),
-                module.queue_data.eq(fetch.instruction),
+                queued.queue_valid.eq(getattr(fetch, f"{name}_valid")),
+                getattr(fetch, f"{name}_ready").eq(queued.queue_ready),
+                queued.queue_data.eq(fetch.instruction),
             ]
         overflow = _tokens(m, load, compute, store)
         m.d.comb += control.errors.eq(Cat(arbiter.error, store.error, overflow, fetch.error))
@@ -92,7 +96,7 @@ class Accelerator(wiring.Component):
         ]
 
 
-def _connect_reader(m: Module, arbiter: ReadArbiter, module: wiring.Component, name: str) -> None:
+def _connect_reader(m: Module, arbiter: ReadArbiter, module: LoadModule | ComputeModule, name: str) -> None:
     for port in ("valid", "address", "beats"):
         m.d.comb += getattr(arbiter, f"{name}_{port}").eq(getattr(module, f"{name}_{port}"))
     for port in ("ready", "data"):

@@ -1,0 +1,109 @@
+"""The whole RTL against the simulator: random programs, bit for bit, with and without back-pressure."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("amaranth", reason="the hardware extra is not installed")
+
+from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
+from rhnas.vta import verilate
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.isa import Finish, Load, Memory, assemble
+from rhnas.vta.program import Program
+from rhnas.vta.simulate.run import simulate
+from rhnas.vta.timing import profile_named
+from rhnas.vta.verilate import RtlModel, RtlRun, find_verilator
+
+from .streams import CODE_ADDRESS, DRAM_BYTES, random_program
+
+SMALL = {"log_uop_buff_size": 10, "log_inp_buff_size": 10, "log_wgt_buff_size": 10, "log_acc_buff_size": 10}
+SHAPES = [
+    {"log_batch": 1, "log_block_in": 1, "log_block_out": 3, "shl_mem_axi_data_bits": 256},
+    {"log_block_in": 3, "log_block_out": 1, "shl_mem_axi_data_bits": 512},
+    {"log_block_in": 1, "log_block_out": 0, "shl_mem_axi_data_bits": 128},
+    {"log_batch": 2, "log_block_in": 2, "log_block_out": 2},
+]
+CYCLE_TOLERANCE = 0.06
+"""RTL and simulator are yet to be made equal: short programs differ by a few cycles an instruction."""
+
+
+def tools_are_there() -> bool:
+    try:
+        find_verilator()
+    except MissingToolError:
+        return False
+    return shutil.which("g++") is not None
+
+
+needs_tools = pytest.mark.skipif(not tools_are_there(), reason="Verilator or g++ is not installed")
+
+
+def run_rtl(model: RtlModel, program, **options) -> tuple[RtlRun, np.ndarray]:
+    code = program.instructions.view(np.uint8).reshape(-1)
+    dram = np.zeros(CODE_ADDRESS + len(code) + 4096, dtype=np.uint8)
+    for segment in program.segments:
+        dram[segment.address :][: len(segment.content)] = segment.content
+    dram[CODE_ADDRESS:][: len(code)] = code
+    registers = {"count": len(program.instructions), "address": CODE_ADDRESS}
+    run = model.run(dram, registers=registers, max_cycles=200_000, **options)
+    return run, dram[:DRAM_BYTES]
+
+
+def compare(config: AcceleratorConfig, programs: int) -> None:
+    model = RtlModel(config)
+    ratios = []
+    for seed in range(programs):
+        program = random_program(seed, config)
+        expected = simulate(program, timing="rhnas")
+        for stall in (0, 30):
+            run, memory = run_rtl(model, program, stall_percent=stall, seed=seed + 1)
+            assert run.status == 0
+            assert np.array_equal(memory, expected.dram.read(0, DRAM_BYTES)), (seed, stall)
+            if not stall:
+                ratios.append(run.cycles / expected.cycles)
+    assert abs(np.mean(ratios) - 1) < CYCLE_TOLERANCE
+
+
+@pytest.mark.hardware
+@needs_tools
+def test_a_small_machine_is_the_simulator_bit_for_bit():
+    config = AcceleratorConfig(log_block_in=1, log_block_out=1, **SMALL)
+    compare(config, programs=12)
+    model = RtlModel(config)
+    launch, _ = run_rtl(model, _program(config, [Finish()]))
+    assert launch.cycles <= profile_named("public").launch_cycles(config.bus_bits)
+    tokens = [Load(memory_type=Memory.INP, x_size=0, push_next=True)] * 260
+    overflow, _ = run_rtl(model, _program(config, [*tokens, *[_pop()] * 255, Finish()]))
+    assert overflow.status == 4
+    with pytest.raises(ProgramError, match="must reach FINISH"):
+        run_rtl(model, _program(config, [_pop(), Finish()]))
+
+
+@pytest.mark.slow
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_other_shapes_and_buses_are_too(shape):
+    compare(AcceleratorConfig(**SMALL | shape), programs=40)
+
+
+def _pop() -> Load:
+    return Load(memory_type=Memory.ACC, x_size=0, pop_prev=True)
+
+
+def _program(config: AcceleratorConfig, instructions: list) -> Program:
+    return Program(config=config, instructions=assemble(instructions, config))
+
+
+def test_a_failing_tool_gives_its_own_last_lines(tmp_path, monkeypatch):
+    if not tools_are_there():
+        pytest.skip("Verilator or g++ is not installed")
+    with pytest.raises(ToolFailedError, match="Verilator must succeed") as caught:
+        verilate.build_model("module accelerator(; endmodule", 8, tmp_path)
+    assert "syntax error" in str(caught.value)
+    assert not list(tmp_path.glob("*.so"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(MissingToolError, match=r"C\+\+ compiler"):
+        verilate.build_model("module accelerator; endmodule", 8, tmp_path)
