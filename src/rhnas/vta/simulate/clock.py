@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rhnas.vta.isa import INSTRUCTION_BYTES, Opcode
 from rhnas.vta.simulate.execute import Fault, fail
 from rhnas.vta.simulate.kernel import entry, inner
-from rhnas.vta.simulate.port import COMPUTE, FETCH, LOAD, NEVER, ReadPort, grant, new_port, open_stream
+from rhnas.vta.simulate.port import COMPUTE, FETCH, LOAD, NEVER, ReadPort, new_port, open_stream, serve
 
 STORE = 0
 """Modules are numbered like the streams they open: STORE opens none."""
@@ -149,25 +149,37 @@ def new_machine(
 @entry
 def run(machine: Machine, fault: NDArray[np.int64]) -> None:
     """Run to FINISH or to the first fault, which is noted."""
+    modules, streams, laws = machine.modules, machine.read.streams, machine.laws
     now = 0
     _request_batch(machine, now)
     while True:
         for m in range(3):
-            _complete(machine, m, now, fault)
+            if _free_at(modules, streams, m, laws) <= now:
+                _complete(machine, m, fault)
         if machine.control[0].cycles > 0:
             return
         _hand_out(machine, now)
         for m in range(3):
-            _begin(machine, m, now)
-        following = min(grant(machine.read, now, machine.laws), _next_event(machine, now))
+            if modules[m].current < 0 and modules[m].position < modules[m].arrived:
+                _begin(machine, m, now)
+        following = _serve(machine, now)
         if following == NEVER:
             _stuck(machine, fault)
-        elif following > machine.laws.max_cycles:
-            last = machine.control[0].handed_out - 1
-            fail(fault, Fault.TOO_LONG, last, following, machine.laws.max_cycles)
+        elif following > laws.max_cycles:
+            fail(fault, Fault.TOO_LONG, machine.control[0].handed_out - 1, following, laws.max_cycles)
         if fault[0] != 0:
             return
         now = following
+
+
+@inner
+def _serve(machine, now):  # type: ignore[no-untyped-def]
+    """Run the read port up to the next event of modules or fetch; its cycle."""
+    look, following = now, _next_event(machine, now)
+    while look < following:
+        look = serve(machine.read, look, following, machine.laws)
+        following = _next_event(machine, now)
+    return following
 
 
 @inner
@@ -187,12 +199,12 @@ def _request_batch(machine, now):  # type: ignore[no-untyped-def]
 def _hand_out(machine, now):  # type: ignore[no-untyped-def]
     """Move one instruction from the fetched batch into its module's queue."""
     control, stream = machine.control[0], machine.read.streams[FETCH]
-    if stream.ends_at != NEVER:
-        control.hand_out_at = stream.ends_at
-        control.fetch_busy += stream.ends_at - control.requested_at
-        stream.ends_at = NEVER
-    if control.hand_out_at > now:
+    if min(control.hand_out_at, stream.ends_at) > now:
         return
+    if stream.ends_at != NEVER:
+        control.fetch_busy += stream.ends_at - control.requested_at
+        control.hand_out_at = now
+        stream.ends_at = NEVER
     instruction = machine.timeline[control.handed_out]
     module = machine.modules[instruction.module]
     if module.arrived - module.position >= machine.laws.queue_entries:
@@ -206,23 +218,20 @@ def _hand_out(machine, now):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _end_of(machine, m):  # type: ignore[no-untyped-def]
-    """Last cycle of what a module executes, NEVER where none or not known yet."""
-    module = machine.modules[m]
+def _free_at(modules, streams, m, laws):  # type: ignore[no-untyped-def]
+    """When a module has completed its instruction, NEVER where it has none or the end is not known yet."""
+    module = modules[m]
     if module.current < 0:
         return NEVER
-    if module.ends_at == NEVER:
-        return machine.read.streams[m].ends_at
-    return module.ends_at
+    end = streams[m].ends_at if module.ends_at == NEVER else module.ends_at
+    return NEVER if end == NEVER else end + laws.dispatch
 
 
 @inner
-def _complete(machine, m, now, fault):  # type: ignore[no-untyped-def]
-    module, end = machine.modules[m], _end_of(machine, m)
-    if end == NEVER or end + machine.laws.dispatch > now:
-        return
-    index = module.current
+def _complete(machine, m, fault):  # type: ignore[no-untyped-def]
+    module, index = machine.modules[m], machine.modules[m].current
     insn = machine.table[index]
+    end = _free_at(machine.modules, machine.read.streams, m, machine.laws) - machine.laws.dispatch
     machine.timeline[index].end = end
     module.current = -1
     module.position += 1
@@ -237,9 +246,8 @@ def _complete(machine, m, now, fault):  # type: ignore[no-untyped-def]
 
 @inner
 def _begin(machine, m, now):  # type: ignore[no-untyped-def]
+    """Begin the module's next instruction if it is there and so are its tokens."""
     module = machine.modules[m]
-    if module.current >= 0 or module.position == module.arrived:
-        return
     index = machine.order[m, module.position]
     insn, instruction, tokens = machine.table[index], machine.timeline[index], machine.tokens
     prev, following = POPS_PREV[m], POPS_NEXT[m]
@@ -317,17 +325,14 @@ def _store_cycles(insn, base, tensor_bytes, laws):  # type: ignore[no-untyped-de
 @inner
 def _next_event(machine, now):  # type: ignore[no-untyped-def]
     """First later cycle in which a module or the fetch can do something; NEVER if they only wait."""
-    control = machine.control[0]
+    modules, streams = machine.modules, machine.read.streams
     following = NEVER
-    if now < control.hand_out_at < NEVER:
-        following = control.hand_out_at
-    if machine.read.streams[FETCH].ends_at != NEVER:
-        following = min(following, now + 1)
+    for at in (machine.control[0].hand_out_at, streams[FETCH].ends_at):
+        if at > now:  # otherwise it waits for room in a queue
+            following = min(following, at)
     for m in range(3):
-        module = machine.modules[m]
-        end = _end_of(machine, m)
-        if end != NEVER:
-            following = min(following, max(now + 1, end + machine.laws.dispatch))
+        module = modules[m]
+        following = min(following, _free_at(modules, streams, m, machine.laws))
         if module.current < 0 and module.position < module.arrived:
             visible = machine.timeline[machine.order[m, module.position]].visible
             if visible > now:

@@ -52,34 +52,31 @@ class Dram(NamedTuple):
         kept = list(segments)
         for address, content in kept:
             pages[address >> PAGE_BITS : (address + len(content) + PAGE_BYTES - 1) >> PAGE_BITS] = True
-        count = int(pages.sum())
-        if count > MAX_PAGES:
-            size = f"{count >> (30 - PAGE_BITS)} GiB"
+        kept_pages = np.flatnonzero(pages)
+        if len(kept_pages) > MAX_PAGES:
+            size = f"{len(kept_pages) >> (30 - PAGE_BITS)} GiB"
             raise ProgramError("segments and stores must touch at most 1 GiB of memory", got=size)
-        slot = np.where(pages, np.cumsum(pages, dtype=np.int32), 0).astype(np.int32)
-        data = np.zeros((count + 1) << PAGE_BITS, dtype=np.uint8)
+        slot = np.zeros(PAGES, dtype=np.int32)
+        slot[kept_pages] = np.arange(1, len(kept_pages) + 1)
+        data = np.zeros((len(kept_pages) + 1) << PAGE_BITS, dtype=np.uint8)
         memory = cls(slot, data, np.zeros(len(data), dtype=np.bool_))
-        for address, content in kept:
-            for start, stop, at in memory._pieces(address, len(content)):
-                memory.data[at : at + stop - start] = content[start:stop]
-                memory.written[at : at + stop - start] = True
+        for address, content in kept:  # pages lie in their order, so that a segment's bytes are contiguous
+            at = (int(slot[address >> PAGE_BITS]) << PAGE_BITS) + address % PAGE_BYTES
+            data[at : at + len(content)] = content
+            memory.written[at : at + len(content)] = True
         return memory
 
     def read(self, address: int, size: int) -> ByteArray:
         """``size`` bytes from ``address`` on."""
         content = np.zeros(size, dtype=np.uint8)
-        for start, stop, at in self._pieces(address, size):
-            content[start:stop] = self.data[at : at + stop - start]
-        return content
-
-    def _pieces(self, address: int, size: int) -> Iterable[tuple[int, int, int]]:
-        """Cut a range at page boundaries: (start, stop, place in ``data``)."""
         start = 0
         while start < size:
             offset = (address + start) % PAGE_BYTES
             stop = min(size, start + PAGE_BYTES - offset)
-            yield start, stop, (int(self.slot[(address + start) >> PAGE_BITS]) << PAGE_BITS) + offset
+            at = (int(self.slot[(address + start) >> PAGE_BITS]) << PAGE_BITS) + offset
+            content[start:stop] = self.data[at : at + stop - start]
             start = stop
+        return content
 
 
 class Scratchpads(NamedTuple):

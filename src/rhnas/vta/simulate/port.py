@@ -89,30 +89,50 @@ def _start_row(stream, laws):  # type: ignore[no-untyped-def]
 
 
 @inner
-def grant(read, now, laws):  # type: ignore[no-untyped-def]
-    """Give this cycle's request slot to the first stream that wants it; the cycle to look again at."""
-    port = read.port[0]
-    chosen, next_look = -1, NEVER
+def serve(read, now, until, laws):  # type: ignore[no-untyped-def]
+    """Hand out the request slots of the cycles from ``now`` to ``until``, which is not included.
+
+    Stops early after the last burst of a stream, whose end is known then; the cycle to go on from.
+    """
+    while now < until:
+        chosen, wanted = _choose(read.streams, now)
+        if chosen < 0:
+            return wanted
+        possible = _slot_free(read.port[0], read.last_beat, now)
+        if possible > now:
+            now = possible
+            continue
+        _issue(read, read.streams[chosen], now, laws)
+        now += 1
+        if read.streams[chosen].ends_at != NEVER:
+            return now
+    return now
+
+
+@inner
+def _choose(streams, now):  # type: ignore[no-untyped-def]
+    """The stream of highest priority that wants this cycle's slot, or -1 and when one will."""
+    chosen, wanted = -1, NEVER
     for s in range(3):
-        wanted = read.streams[s].request_at
-        if wanted > now:
-            next_look = min(next_look, wanted)
-        elif chosen < 0 or read.streams[s].priority < read.streams[chosen].priority:
+        at = streams[s].request_at
+        if at > now:
+            wanted = min(wanted, at)
+        elif chosen < 0 or streams[s].priority < streams[chosen].priority:
             chosen = s
-    if chosen < 0:
-        return next_look
-    while port.count > 0 and read.last_beat[port.oldest] < now:
-        port.oldest = (port.oldest + 1) % len(read.last_beat)
+    return chosen, wanted
+
+
+@inner
+def _slot_free(port, last_beat, now):  # type: ignore[no-untyped-def]
+    """First cycle from ``now`` on in which the port can send a request."""
+    while port.count > 0 and last_beat[port.oldest] < now:
+        port.oldest = (port.oldest + 1) % len(last_beat)
         port.count -= 1
-    if port.count == len(read.last_beat):
-        return read.last_beat[port.oldest] + 1
-    if port.count > 0 and read.last_beat[port.oldest] == now:
-        return now + 1  # the port hands out no request while it takes one back
-    _issue(read, read.streams[chosen], now, laws)
-    next_look = NEVER
-    for s in range(3):
-        next_look = min(next_look, read.streams[s].request_at)
-    return max(next_look, now + 1)
+    if port.count == len(last_beat):
+        return last_beat[port.oldest] + 1
+    if port.count > 0 and last_beat[port.oldest] == now:
+        return now + 1  # the port sends no request while it takes one back
+    return now
 
 
 @inner
