@@ -32,10 +32,10 @@ class QuantizeRecipe:
         per_channel: Whether each output channel's weights get a scale of their own.
     """
 
-    epochs: int = 2
+    epochs: int = 5
     batch: int = 64
     learning_rate: float = 3e-4
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.1
     per_channel: bool = False
 
 
