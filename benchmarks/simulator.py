@@ -86,7 +86,7 @@ def main() -> None:
         cycles = simulate(program).cycles  # compiles
         both, alone = seconds(lambda p=program: simulate(p)), seconds(lambda p=program: time(p))
         print(
-            f"{name:22} {cycles:>9,} cycles: {cycles / both / 1e6:5.1f} million cycles/s computing and timing, "
+            f"{name:22} {cycles:>9,} cycles: {cycles / both / 1e6:5.1f} M cycles/s computing and timing, "
             f"{cycles / alone / 1e6:5.1f} timing only"
         )
 
