@@ -70,12 +70,9 @@ def _fused(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
     return _Conv(2 * cin, 3, stride), _Conv(cout, 1)
 
 
-def _inverted(expansion: int, kernel: int) -> Callable[[int, int, int], tuple[_Conv, ...]]:
-    def branch(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
-        middle = expansion * cin
-        return _Conv(middle, 1), _Conv(middle, kernel, stride, middle), _Conv(cout, 1)
-
-    return branch
+def _inverted(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
+    middle = 3 * cin
+    return _Conv(middle, 1), _Conv(middle, 3, stride, middle), _Conv(cout, 1)
 
 
 def _grouped(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
@@ -86,8 +83,7 @@ BRANCHES: dict[str, Callable[[int, int, int], tuple[_Conv, ...]]] = {
     "dense": _dense,
     "bottleneck": _bottleneck,
     "fused_e2": _fused,
-    "inverted_e3_k3": _inverted(3, 3),
-    "inverted_e2_k5": _inverted(2, 5),
+    "inverted_e3_k3": _inverted,
     "grouped": _grouped,
 }
 """Block operations: (input width, output width, stride) to the convolutions of the residual branch.
