@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from rhnas.agents.base import HardwareAgent, SearchContext
+from rhnas.agents.evaluator import DesignCosts, Evaluator
+from rhnas.agents.features import search_context
+from rhnas.agents.optimum import Optimum, Progress, cached_optimum, no_progress
+from rhnas.agents.registry import make_agent
 from rhnas.errors import SettingsError
-from rhnas.platform import CostModel, Objective, Outcome, Totals
-from rhnas.space import DesignBatch, Space
-from rhnas.workload import FloatArray, IntArray, Layer, layer_table
+from rhnas.platform import CLOCK_MHZ, Objective, Platform, Totals, feasible_designs
+from rhnas.seeds import Seeds
+from rhnas.space import DesignBatch
+from rhnas.workload import IntArray, Workload
+
+BUDGET = 300
+"""Distinct evaluations of an agent unless told otherwise."""
 
 ROUND = 64
 """Designs asked for at a time, repeats included; agents that go one by one return one."""
@@ -18,109 +28,207 @@ ROUND = 64
 IDLE_ROUNDS = 2_000
 """Rounds without a new design after which a search ends although budget is left."""
 
-Scores = Callable[[IntArray], FloatArray]
-"""From designs int64 (B, D) to the log objective, float64 (B,); nan where a layer has no mapping."""
+PJ_PER_UJ = 1e6
+CYCLES_PER_MS_AND_MHZ = 1e3
 
 
-class DesignCosts:
-    """Whole-network costs of designs, asked of the cost model once per distinct layer shape.
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked: the cheapest accelerator of a space for a fixed network.
 
-    Args:
-        space: The design space.
-        model: The platform's cost model.
-        layers: L layers.
-        objective: What the shared mapping choice minimises.
-        weights: float64 (L,): multiplicity of each layer; ones if None.
+    Attributes:
+        network: The workload.
+        space: Name of the design space.
+        objective: What is minimised.
+        fpga: The part the design must fit, if any.
+        limits: Upper bounds in the platform's own names (VTA: ``macs``, ``bus_bits``, ``sram_kib``).
+        options: Of the platform's cost model (VTA: ``technology``, ``timing``, ``schedule``).
     """
 
-    def __init__(
-        self,
-        space: Space,
-        model: CostModel,
-        layers: Sequence[Layer],
-        objective: Objective,
-        weights: FloatArray | None = None,
-    ) -> None:
-        self.space = space
-        self.model = model
-        self.objective = objective
-        _, first, inverse = np.unique(layer_table(layers), axis=0, return_index=True, return_inverse=True)
-        self.layers = [layers[index] for index in first]
-        self.weights = np.bincount(inverse.reshape(-1), weights=weights).astype(np.float64)
-
-    def totals(self, batch: DesignBatch) -> Totals:
-        """Cycles and energy of the whole network on every design."""
-        return self.model.evaluate(batch, self.layers).totals(self.objective, self.weights)
-
-    def __call__(self, indices: IntArray) -> FloatArray:
-        """The log objective of designs.
-
-        Args:
-            indices: int64 (B, D), structurally realizable.
-
-        Returns:
-            float64 (B,); nan where a layer has no mapping.
-        """
-        totals = self.totals(self.space.decode(indices))
-        return self.objective.score(totals.cycles, totals.energy_pj)
+    network: Workload
+    space: str
+    objective: Objective = Objective.EDP
+    fpga: str | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Evaluator:
-    """Answers what designs cost and counts them: an evaluation is one distinct design, repeats are free.
+@dataclass(frozen=True, kw_only=True)
+class PricedDesign:
+    """An accelerator with what the network costs on it.
 
-    Args:
-        space: The design space.
-        scores: What a design costs; called once per distinct design.
+    Attributes:
+        accelerator: A full row of physical values.
+        cycles: Launch to finish, one picture.
+        energy_pj: For one picture.
     """
 
-    def __init__(self, space: Space, scores: Scores) -> None:
-        self._space = space
-        self._scores = scores
-        self._known: dict[int, float] = {}
+    accelerator: Mapping[str, int]
+    cycles: float
+    energy_pj: float
 
     @property
-    def evaluations(self) -> int:
-        """Distinct designs so far."""
-        return len(self._known)
+    def latency_ms(self) -> float:
+        """At ``CLOCK_MHZ``."""
+        return self.cycles / (CLOCK_MHZ * CYCLES_PER_MS_AND_MHZ)
 
     @property
-    def trace(self) -> FloatArray:
-        """The least log objective after each evaluation, float64 (evaluations,); inf until one is usable."""
-        values = np.array(list(self._known.values()), dtype=np.float64)
-        return np.minimum.accumulate(np.nan_to_num(values, nan=np.inf)) if len(values) else values
+    def energy_uj(self) -> float:
+        """For one picture."""
+        return self.energy_pj / PJ_PER_UJ
 
-    def best(self) -> tuple[IntArray, float]:
-        """The cheapest design so far and its log objective: (int64 (D,), float).
+    @property
+    def edp_uj_ms(self) -> float:
+        """Energy times delay."""
+        return self.energy_uj * self.latency_ms
 
-        Raises:
-            SettingsError: No evaluated design has a mapping for every layer.
-        """
-        values = np.array(list(self._known.values()), dtype=np.float64)
-        if not np.isfinite(values).any():
-            raise SettingsError(
-                "a search must have evaluated a usable design", got=f"{len(values)} evaluations"
-            )
-        best = int(np.nanargmin(values))
-        return self._space.unravel(np.array([list(self._known)[best]]))[0], float(values[best])
+    def value(self, objective: Objective) -> float:
+        """The objective in ms, uJ or uJ ms."""
+        values = {Objective.LATENCY: self.latency_ms, Objective.ENERGY: self.energy_uj}
+        return values.get(objective, self.edp_uj_ms)
 
-    def affordable(self, designs: IntArray, budget: int) -> int:
-        """How many of the designs (B, D), from the first on, fit into a budget of distinct evaluations."""
-        seen = set(self._known)
-        for count, flat in enumerate(self._space.ravel(designs).tolist()):
-            seen.add(flat)
-            if len(seen) > budget:
-                return count
-        return len(designs)
+    def to_json(self) -> dict[str, float]:
+        """The accelerator's keys followed by its cost."""
+        cost = {"latency_ms": self.latency_ms, "energy_uj": self.energy_uj, "edp_uj_ms": self.edp_uj_ms}
+        return {**self.accelerator, "cycles": round(self.cycles), **cost}
 
-    def __call__(self, designs: IntArray) -> Outcome:
-        """Outcome of designs int64 (B, D): objectives (B, 1) and slack (B, 1), -1 without a mapping."""
-        flat = self._space.ravel(designs).tolist()
-        new = list(dict.fromkeys(position for position in flat if position not in self._known))
-        if new:
-            scores = self._scores(self._space.unravel(np.array(new, dtype=np.int64)))
-            self._known.update(zip(new, scores.tolist(), strict=True))
-        objectives = np.array([self._known[position] for position in flat])[:, None]
-        return Outcome(objectives=objectives, slack=np.where(np.isnan(objectives), -1.0, 0.0))
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a search found, and how far that is from the best there is.
+
+    Attributes:
+        best: The best design found.
+        default: The default accelerator; None where it cannot run the network.
+        optimum: The best of all feasible designs; None if it was not asked for.
+        objective: What was minimised.
+        evaluations: Distinct designs asked of the cost model by the agent.
+        feasible: Number of feasible designs.
+    """
+
+    best: PricedDesign
+    default: PricedDesign | None
+    optimum: PricedDesign | None
+    objective: Objective
+    evaluations: int
+    feasible: int
+
+    @property
+    def gap(self) -> float | None:
+        """Found / optimum - 1; None where the optimum is unknown."""
+        if self.optimum is None:
+            return None
+        return self.best.value(self.objective) / self.optimum.value(self.objective) - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``rhnas optimize --json`` prints it."""
+        return {
+            "best": self.best.to_json(),
+            "objective": self.best.value(self.objective),
+            "evaluations": self.evaluations,
+            "optimum": None if self.optimum is None else self.optimum.value(self.objective),
+            "gap": self.gap,
+            "objective_name": str(self.objective),
+            "feasible": self.feasible,
+            "default": None if self.default is None else self.default.to_json(),
+            "optimum_design": None if self.optimum is None else self.optimum.to_json(),
+        }
+
+
+class Task:
+    """A question made ready: the feasible designs, their costs, and what an agent may know.
+
+    Args:
+        platform: The family of accelerators.
+        question: What is asked.
+
+    Raises:
+        InfeasibleDesignError: No design of the space meets all rules.
+        SettingsError: An unknown space, part, limit or cost-model option.
+    """
+
+    def __init__(self, platform: Platform, question: Question) -> None:
+        self.platform = platform
+        self.question = question
+        self.space = platform.space(question.space)
+        layers = question.network.layers
+        self.designs = feasible_designs(
+            platform, self.space, layers=layers, fpga=question.fpga, limits=question.limits
+        )
+        self.costs = DesignCosts(
+            self.space, platform.cost_model(**question.options), layers, question.objective
+        )
+
+    def context(self, budget: int) -> SearchContext:
+        """What an agent may know before it proposes."""
+        return search_context(
+            self.designs,
+            self.question.objective,
+            self.platform.default(),
+            self.question.network.layers,
+            budget=budget,
+        )
+
+    def agent(self, name: str, seed: int) -> HardwareAgent:
+        """A new agent of that name."""
+        return make_agent(name, self.designs, Seeds(root=seed).child("agent"))
+
+    def optimum(self, progress: Progress = no_progress) -> Optimum:
+        """The best of all feasible designs, from the cache if it was found before."""
+        return cached_optimum(self.designs, self.costs, self.question.options, progress)
+
+    def price(self, row: Mapping[str, int]) -> PricedDesign | None:
+        """What the network costs on a realizable accelerator; None where a layer has no mapping."""
+        full = {**self.platform.default(), **row}
+        totals: Totals = self.costs.totals(DesignBatch.of(full))
+        if np.isnan(totals.cycles[0]):
+            return None
+        return PricedDesign(
+            accelerator=full, cycles=float(totals.cycles[0]), energy_pj=float(totals.energy_pj[0])
+        )
+
+    def price_found(self, design: IntArray) -> PricedDesign:
+        """What the network costs on a feasible design int64 (D,)."""
+        priced = self.price(self.space.decode(design[None]).row(0))
+        if priced is None:
+            raise SettingsError("a feasible design must have a mapping for every layer", got=design)
+        return priced
+
+
+def optimize(
+    task: Task,
+    agent: HardwareAgent,
+    *,
+    budget: int = BUDGET,
+    yardstick: bool = True,
+    progress: Progress = no_progress,
+    sweep_progress: Progress = no_progress,
+) -> Answer:
+    """Let an agent search, then measure what it found against the optimum.
+
+    Args:
+        task: What is searched.
+        agent: Who searches.
+        budget: Distinct evaluations.
+        yardstick: Whether to find the optimum as well.
+        progress: Told about the agent's evaluations.
+        sweep_progress: Told how far the sweep for the optimum is.
+
+    Raises:
+        SettingsError: The budget is not positive.
+    """
+    context = task.context(budget)
+    evaluator = Evaluator(task.space, task.costs)
+    search(agent, context, evaluator, lambda done: progress(done, min(budget, task.designs.count)))
+    optimum = task.optimum(sweep_progress) if yardstick else None
+    return Answer(
+        best=task.price_found(evaluator.best()[0]),
+        default=task.price({}),
+        optimum=None if optimum is None else task.price_found(optimum.design),
+        objective=task.question.objective,
+        evaluations=evaluator.evaluations,
+        feasible=task.designs.count,
+    )
 
 
 def search(

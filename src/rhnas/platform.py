@@ -16,6 +16,9 @@ from rhnas.errors import SettingsError
 from rhnas.space import DesignBatch, FeasibleSet, Rule, Space
 from rhnas.workload import BoolArray, FloatArray, IntArray, Layer
 
+CLOCK_MHZ = 100.0
+"""At which cycles become milliseconds, for all designs, until a measured or modelled clock exists."""
+
 
 class Objective(StrEnum):
     """What a search minimises for a given accuracy."""

@@ -13,9 +13,10 @@ import torch
 
 import rhnas.agents
 from rhnas.agents.base import HardwareAgent
+from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.registry import AGENTS, make_agent
 from rhnas.errors import SettingsError
-from rhnas.optimize import Evaluator, search
+from rhnas.optimize import search
 from rhnas.platform import Outcome
 from rhnas.seeds import Seeds
 from tests.agents.toys import LAYER, bowl, context_of, sum_below, toy_space

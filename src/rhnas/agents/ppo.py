@@ -38,7 +38,7 @@ class PPOSettings:
         temperatures: Of the policy, raised in this order while its samples are all known.
     """
 
-    batch: int = 64
+    batch: int = 32
     fresh: int = 16
     epochs: int = 6
     clip: float = 0.2
@@ -160,7 +160,7 @@ class PPOOnlyAgent(HardwareAgent):
         for temperature in self.settings.temperatures:
             chosen, masks = self._policy.sample(features, context.designs, n, temperature, self._generator)
             flat = context.designs.space.ravel(chosen.numpy())
-            if not self.asked.knows(flat).all():
+            if not self.asked.knows(flat).all() or self._exhausted(context.designs):
                 break
         keep = self._until_fresh(flat)
         self.asked.add(flat[:keep])
@@ -198,6 +198,9 @@ class PPOOnlyAgent(HardwareAgent):
         """High at first, against the early collapse of an untuned PPO; low at the end, to settle."""
         first, last = self.settings.entropy
         return first + (last - first) * min(1.0, len(self.asked) / self._budget)
+
+    def _exhausted(self, designs: FeasibleSet) -> bool:
+        return len(self.asked) >= designs.count and bool(self.asked.knows(designs.flat).all())
 
     def _until_fresh(self, flat: IntArray) -> int:
         """How many samples (B,) hold the first ``fresh`` new distinct designs."""

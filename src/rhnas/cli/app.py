@@ -11,6 +11,7 @@ from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
 from rhnas.cli.new import new
+from rhnas.cli.optimize import optimize
 from rhnas.cli.output import stderr
 from rhnas.cli.report import report
 from rhnas.cli.simulate import simulate
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(data)
 app.command()(explain)
+app.command()(optimize)
 app.command()(space)
 app.command()(new)
 app.command()(doctor)

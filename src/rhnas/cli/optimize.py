@@ -1,0 +1,139 @@
+"""``rhnas optimize``: the best accelerator for a fixed network, and how far it is from the optimum."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from rhnas.cli.output import Json, emit, stderr
+from rhnas.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rhnas.agents.optimum import Progress as Report
+    from rhnas.optimize import Answer, PricedDesign, Task
+
+
+def optimize(
+    *,
+    network: Annotated[str, typer.Option(help="A zoo name such as resnet18, or FILE.onnx.")],
+    agent: Annotated[
+        str, typer.Option(help="ppo, ppo_only, hill_climbing, local_search, random or exhaustive.")
+    ] = "ppo",
+    space: Annotated[str, typer.Option(help="vta-intel or vta.")] = "vta-intel",
+    objective: Annotated[str, typer.Option(help="latency, energy or edp.")] = "edp",
+    fpga: Annotated[str | None, typer.Option(help="A part it must fit: xc7z020, xczu3eg, LFE5U-85F.")] = None,
+    limit: Annotated[str, typer.Option(help="Upper bounds: macs=256,bus_bits=64,sram_kib=448.")] = "",
+    budget: Annotated[
+        int | None, typer.Option(help="Distinct designs to evaluate; 300, or all for exhaustive.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    json_output: Json = False,
+) -> None:
+    """Search the accelerator alone, for a fixed network; print the gap to the exact optimum.
+
+    Example: rhnas optimize --network resnet18 --agent hill_climbing --space vta-intel --objective edp
+    """
+    from rhnas.networks.zoo import load_network
+    from rhnas.optimize import BUDGET, Question, Task
+    from rhnas.optimize import optimize as run
+    from rhnas.platform import Objective, load_platform
+
+    if objective not in list(Objective):
+        raise SettingsError(f"objective must be one of {[str(o) for o in Objective]}", got=objective)
+    question = Question(
+        network=load_network(network),
+        space=space,
+        objective=Objective(objective),
+        fpga=fpga,
+        limits=parse_limits(limit),
+    )
+    task = Task(load_platform(), question)
+    if budget is None:
+        budget = task.designs.count if agent == "exhaustive" else BUDGET
+    searcher = task.agent(agent, seed)
+    with _bar(agent) as searched, _bar("exact optimum") as swept:
+        answer = run(task, searcher, budget=budget, progress=searched, sweep_progress=swept)
+    found = {**answer.to_json(), "agent": agent, "network": network, "space": space, "seed": seed}
+    emit(found, json_output, lambda console: _print(console, task, answer))
+
+
+def parse_limits(text: str) -> dict[str, int]:
+    """``macs=256,bus_bits=64`` as a dictionary.
+
+    Raises:
+        SettingsError: A part is not NAME=INTEGER.
+
+    Example:
+        >>> parse_limits("macs=256,sram_kib=448")
+        {'macs': 256, 'sram_kib': 448}
+    """
+    limits: dict[str, int] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        if not name or not value.strip().isdigit():
+            raise SettingsError(
+                "a limit must be NAME=INTEGER", got=repr(part), fix="write --limit macs=256,bus_bits=64"
+            )
+        limits[name.strip()] = int(value)
+    return limits
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Report]:
+    """A progress bar on stderr that appears with the first report."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    bar = Progress(*columns, console=stderr, transient=True)
+
+    def report(done: int, total: int) -> None:
+        if not bar.task_ids:
+            bar.start()
+            bar.add_task(title)
+        bar.update(bar.task_ids[0], completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    try:
+        yield report
+    finally:
+        bar.stop()
+
+
+def _print(console: Console, task: Task, answer: Answer) -> None:
+    table = Table("", "accelerator", "cycles", "ms", "uJ", "uJ ms", box=None, pad_edge=False)
+    _row(table, task, "default", answer.default)
+    _row(table, task, "found", answer.best)
+    _row(table, task, "optimum", answer.optimum)
+    console.print(table)
+    if answer.default is not None:
+        latency = answer.default.latency_ms / answer.best.latency_ms
+        energy = answer.default.energy_uj / answer.best.energy_uj
+        console.print(
+            f"against the default: latency {latency:.2f}x, energy {energy:.2f}x, EDP {latency * energy:.2f}x"
+        )
+    gap = "not computed" if answer.gap is None else f"{answer.gap:.2%} above the optimum"
+    console.print(
+        f"{answer.objective}: {gap} of {answer.feasible:,} feasible designs, "
+        f"after {answer.evaluations:,} evaluations"
+    )
+    console.print("All costs are modelled.", style="dim")
+
+
+def _row(table: Table, task: Task, name: str, priced: PricedDesign | None) -> None:
+    if priced is None:
+        table.add_row(name, "-", "cannot run this network", "", "", "")
+        return
+    table.add_row(
+        name,
+        task.platform.label(priced.accelerator),
+        f"{priced.cycles:,.0f}",
+        f"{priced.latency_ms:.3f}",
+        f"{priced.energy_uj:,.1f}",
+        f"{priced.edp_uj_ms:,.1f}",
+    )
