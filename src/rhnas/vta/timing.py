@@ -22,6 +22,9 @@ INSTRUCTION_BYTES = 16
 UOP_BYTES = 4
 """A micro-op has 32 bits (main ``hw_spec.h``)."""
 
+NARROW_BUS_BITS = 64
+"""The bus with a fetch unit of its own (main ``Fetch.scala``)."""
+
 
 def _law(value: int, source: str) -> int:
     law: int = field(default=value, metadata={"source": source})
@@ -131,8 +134,18 @@ class TimingProfile:
         return min(self.burst_beats * bus_bits // 8, AXI_BOUNDARY_BYTES)
 
     def fetch_instructions(self, bus_bits: int) -> int:
-        """Instructions per fetch: one burst's worth; the next is requested when they are handed out."""
-        return max(1, self.burst_bytes(bus_bits) // INSTRUCTION_BYTES)
+        """Instructions per fetch; the next is requested when they are handed out.
+
+        Example:
+            >>> [PROFILES["public"].fetch_instructions(bus) for bus in (64, 128, 512)]
+            [8, 16, 16]
+        """
+        burst = self.burst_bytes(bus_bits) // INSTRUCTION_BYTES
+        return burst if bus_bits == NARROW_BUS_BITS else min(burst, self.wide_fetch_instructions)
+
+    def fetch_latency(self, bus_bits: int) -> int:
+        """Cycles of a fetch beside its beats and its instructions."""
+        return self.fetch_constant if bus_bits == NARROW_BUS_BITS else self.wide_fetch_constant
 
     def fetch_cycles(self, instructions: int, bus_bits: int) -> int:
         """Cycles of one fetch of at most ``fetch_instructions``: latency, beats, one hand-out per cycle.
@@ -142,7 +155,7 @@ class TimingProfile:
             45
         """
         beats = -(-instructions * INSTRUCTION_BYTES * 8 // bus_bits)
-        return self.fetch_constant + beats + instructions
+        return self.fetch_latency(bus_bits) + beats + instructions
 
     def launch_cycles(self, bus_bits: int) -> int:
         """Launch to FINISH of an empty program: fetch of one instruction and FINISH."""

@@ -17,7 +17,7 @@ from rhnas.vta.simulate.clock import MEMORY, STORE, Laws, Machine, new_machine, 
 from rhnas.vta.simulate.execute import Doubt, Fault, Indices, Report, execute, mark_stores
 from rhnas.vta.simulate.memory import PAGES, Dram, Scratchpads
 from rhnas.vta.simulate.port import COMPUTE, LOAD
-from rhnas.vta.timing import AXI_BOUNDARY_BYTES, TimingProfile, profile_named
+from rhnas.vta.timing import UOP_BYTES, TimingProfile, profile_named
 
 MAX_CYCLES = 10**10
 """Where a run gives up: 100 s of the default's clock."""
@@ -141,11 +141,8 @@ def time(program: Program, *, timing: str | None = None, max_cycles: int = MAX_C
 
 def laws_of(profile: TimingProfile, config: AcceleratorConfig, max_cycles: int = MAX_CYCLES) -> Laws:
     """The profile's constants for one configuration, as compiled code reads them."""
-    wide_fetch = config.bus_bits > WORD_BITS
     wide_store = config.out_tensor_bytes <= config.bus_bytes
-    burst_beats = min(profile.burst_beats, AXI_BOUNDARY_BYTES // config.bus_bytes)
-    batch = burst_beats * config.bus_bytes // 16
-    fetch = profile.wide_fetch_constant if wide_fetch else profile.fetch_constant
+    fetch = profile.fetch_latency(config.bus_bits)
     return Laws(
         gemm_constant=profile.gemm_constant,
         reset_constant=profile.reset_constant,
@@ -160,10 +157,10 @@ def laws_of(profile: TimingProfile, config: AcceleratorConfig, max_cycles: int =
         dispatch=profile.dispatch,
         sync=profile.sync,
         finish=profile.finish,
-        burst_beats=burst_beats,
+        burst_beats=profile.burst_bytes(config.bus_bits) // config.bus_bytes,
         bus_bytes=config.bus_bytes,
         fetch_drain=fetch - profile.request_delay - profile.memory_delay - 1,
-        fetch_instructions=min(batch, profile.wide_fetch_instructions) if wide_fetch else batch,
+        fetch_instructions=profile.fetch_instructions(config.bus_bits),
         queue_entries=profile.queue_entries,
         max_tokens=profile.max_tokens,
         max_cycles=max_cycles,
@@ -173,7 +170,7 @@ def laws_of(profile: TimingProfile, config: AcceleratorConfig, max_cycles: int =
 def _memories(program: Program, profile: TimingProfile) -> NDArray[np.void]:
     config = program.config
     sizes = {
-        Memory.UOP: 4,
+        Memory.UOP: UOP_BYTES,
         Memory.WGT: config.wgt_tensor_bytes,
         Memory.INP: config.inp_tensor_bytes,
         Memory.ACC: config.acc_tensor_bytes,
