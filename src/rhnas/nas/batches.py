@@ -72,7 +72,12 @@ class Batches:
             self._epoch, self._order = epoch, torch.randperm(len(self.data.train), generator=shuffle)
         part = self.data.train.take(self._order[index * self.size : (index + 1) * self.size])
         draws = generator(self.seeds.child("augment").child(str(step)))
-        return self.data.normalise(self.data.augmentation(part.pictures, draws)), part.labels
+        return prepare(self.data, self.data.augmentation(part.pictures, draws)), part.labels
+
+
+def prepare(data: DataSet, pictures: Tensor) -> Tensor:
+    """Normalised pictures with channels last in memory: a third faster to train on a CPU (docs/nas.md)."""
+    return data.normalise(pictures).contiguous(memory_format=torch.channels_last)
 
 
 def accuracy(scores: Callable[[Tensor], Tensor], data: DataSet, part: Part) -> float:
@@ -88,5 +93,5 @@ def accuracy(scores: Callable[[Tensor], Tensor], data: DataSet, part: Part) -> f
     with torch.no_grad():
         for chosen in torch.arange(len(part)).tensor_split(chunks):
             chunk = part.take(chosen)
-            right += int((scores(data.normalise(chunk.pictures)).argmax(1) == chunk.labels).sum())
+            right += int((scores(prepare(data, chunk.pictures)).argmax(1) == chunk.labels).sum())
     return right / len(part)
