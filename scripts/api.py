@@ -16,7 +16,7 @@ def api() -> str:
     lines = [
         "# Public names",
         "",
-        "Written by `python scripts/api.py`; a test compares. Import from `rhnas`, or from where they are defined.",
+        "Written by `python scripts/api.py`; a test compares. Import from `rhnas` or from there.",
         "",
     ]
     for name, place in rhnas.PUBLIC.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,25 @@ class Outcome:
     slack: FloatArray
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProgramRun:
+    """What a program did in simulation.
+
+    Attributes:
+        cycles: Launch to the end.
+        matches: Whether memory is as the program expects it; None without an expectation.
+        first_difference: Byte address of the first difference, None if there is none.
+        busy_cycles: Cycles each part of the machine worked; parts overlap.
+        warnings: Questionable things the program did, one line each.
+    """
+
+    cycles: int
+    matches: bool | None
+    first_difference: int | None
+    busy_cycles: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+
 class CostModel(ABC):
     """Predicts what layers cost on designs."""
 
@@ -269,6 +289,20 @@ class Platform(ABC):
         Raises:
             InfeasibleDesignError: A structural rule is broken; names it and the nearest fix.
         """
+
+    def simulate(self, folder: Path, *, timing: str | None = None, strict: bool = False) -> ProgramRun:
+        """Run the program in a folder; a platform without a simulator says so.
+
+        Args:
+            folder: Holds the program's description and files.
+            timing: Timing profile; the program's own if None.
+            strict: Questionable reads are errors, not warnings.
+
+        Raises:
+            SettingsError: The platform has no simulator.
+            ProgramError: The program does what the machine forbids.
+        """
+        raise SettingsError("the platform must have a simulator to run programs", got=self.name)
 
 
 def load_platform(name: str = "vta") -> Platform:

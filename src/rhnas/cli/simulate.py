@@ -26,10 +26,9 @@ def simulate(
 
     Example: rhnas simulate runs/demo/build/program --timing public
     """
-    from rhnas.vta.program import read_program
-    from rhnas.vta.simulate.run import simulate as run
+    from rhnas.platform import load_platform
 
-    result = run(read_program(program_dir), timing=timing, strict=strict)
+    result = load_platform().simulate(program_dir, timing=timing, strict=strict)
     for warning in result.warnings:
         stderr.print(f"warning: {warning}", soft_wrap=True, markup=False)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, final
 
-from rhnas.platform import CostModel, Platform
+from rhnas.platform import CostModel, Platform, ProgramRun
 from rhnas.space import DesignBatch, Rule, Space
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
 from rhnas.vta.fpga import PARTS, fpga_named
@@ -68,6 +69,20 @@ class VtaPlatform(Platform):
     def config(self, row: Mapping[str, int]) -> AcceleratorConfig:
         """The configuration; exists only if realizable."""
         return AcceleratorConfig.from_row(row)
+
+    def simulate(self, folder: Path, *, timing: str | None = None, strict: bool = False) -> ProgramRun:
+        """Run ``program.json`` and what it names, bit for bit and cycle for cycle."""
+        from rhnas.vta.program import read_program
+        from rhnas.vta.simulate.run import simulate
+
+        done = simulate(read_program(folder), timing=timing, strict=strict)
+        return ProgramRun(
+            cycles=done.cycles,
+            matches=done.matches,
+            first_difference=done.first_difference,
+            busy_cycles=done.busy_cycles,
+            warnings=done.warnings,
+        )
 
 
 def mapping_rules(layers: Sequence[Layer]) -> tuple[Rule, ...]:

@@ -65,7 +65,8 @@ class Accelerator(wiring.Component):
             store.write_index.eq(compute.out_index),
             store.write_data.eq(compute.out_data),
         ]
-        for name, queued in zip(MODULES, (load, compute, store), strict=True):
+        queues: tuple[LoadModule | ComputeModule | StoreModule, ...] = (load, compute, store)
+        for name, queued in zip(MODULES, queues, strict=True):
             m.d.comb += [
                 queued.queue_valid.eq(getattr(fetch, f"{name}_valid")),
                 getattr(fetch, f"{name}_ready").eq(queued.queue_ready),
