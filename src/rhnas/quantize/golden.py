@@ -20,6 +20,9 @@ from rhnas.workload import PICTURE, IntArray, Layer, LayerKind
 
 AnyArray = npt.NDArray[Any]
 
+_COLUMN_VALUES = 1 << 21
+"""Values of unfolded pictures held at a time: 8 MB, so that they stay in cache and memory is bounded."""
+
 
 def run(network: QuantizedNetwork, pictures: Int8Array) -> Int8Array:
     """Class scores.
@@ -61,9 +64,10 @@ def compute(quantized: QuantizedLayer, *inputs: Int8Array) -> Int8Array:
     layer = quantized.layer
     sums = _SUMS[layer.kind](quantized, *inputs)  # int32 (N, C, H, W)
     per_channel = (-1, 1, 1)
-    offset, shift = quantized.offset.reshape(per_channel), quantized.shift.reshape(per_channel)
-    clipped: AnyArray = np.clip((sums + offset) >> shift, *quantized.clip)
-    return clipped.astype(np.int8)
+    sums += quantized.offset.reshape(per_channel)
+    sums >>= quantized.shift.reshape(per_channel)
+    np.clip(sums, *quantized.clip, out=sums)
+    return sums.astype(np.int8)
 
 
 def accuracy(network: QuantizedNetwork, pictures: AnyArray, labels: IntArray, batch: int = 256) -> float:
@@ -83,7 +87,7 @@ def accuracy(network: QuantizedNetwork, pictures: AnyArray, labels: IntArray, ba
 
 
 def convolve(layer: Layer, inputs: AnyArray, weight: AnyArray) -> AnyArray:
-    """Convolution without bias, one kernel tap after another, in the common type of the arrays.
+    """Convolution without bias as matrix products, in the type of the weight.
 
     Args:
         layer: Shapes, stride, padding, groups.
@@ -93,21 +97,26 @@ def convolve(layer: Layer, inputs: AnyArray, weight: AnyArray) -> AnyArray:
     Returns:
         (N, C_out, H', W').
     """
-    count = len(inputs)
+    groups, outputs = layer.groups, layer.channels[1]
     height, width = layer.output_size
-    outputs = layer.channels[1]
-    grouped = weight.reshape(layer.groups, outputs // layer.groups, -1, *layer.kernel)
-    sums = np.zeros((count, layer.groups, outputs // layer.groups, height * width), weight.dtype)
-    for tap, window in _windows(layer, inputs, 0):
-        columns = window.reshape(count, layer.groups, -1, height * width)  # (N, G, C_in/G, P)
-        sums += grouped[..., *tap] @ columns
-    return sums.reshape(count, outputs, height, width)
+    taps, pixels = layer.kernel[0] * layer.kernel[1], height * width
+    matrix = weight.reshape(groups, outputs // groups, -1)  # (G, C_out/G, C_in/G * taps)
+    sums = np.empty((len(inputs), groups, outputs // groups, pixels), weight.dtype)
+    at_once = max(1, _COLUMN_VALUES // (layer.channels[0] * taps * pixels))
+    for start in range(0, len(inputs), at_once):
+        some = inputs[start : start + at_once]
+        windows = np.empty((len(some), layer.channels[0], taps, height, width), weight.dtype)
+        for index, window in enumerate(_windows(layer, some, 0)):
+            windows[:, :, index] = window
+        columns = windows.reshape(len(some), groups, -1, pixels)  # (N, G, C_in/G * taps, P)
+        np.matmul(matrix, columns, out=sums[start : start + at_once])
+    return sums.reshape(len(inputs), outputs, height, width)
 
 
 def pool_sums(layer: Layer, inputs: AnyArray) -> AnyArray:
     """Sums over pooling windows, (N, C, H, W) to (N, C, H', W')."""
     sums = np.zeros((*inputs.shape[:2], *layer.output_size), inputs.dtype)
-    for _, window in _windows(layer, inputs, 0):
+    for window in _windows(layer, inputs, 0):
         sums += window
     return sums
 
@@ -115,13 +124,13 @@ def pool_sums(layer: Layer, inputs: AnyArray) -> AnyArray:
 def pool_maxima(layer: Layer, inputs: AnyArray, lowest: float) -> AnyArray:
     """Maxima over pooling windows; ``lowest`` is what padding counts as."""
     maxima = np.full((*inputs.shape[:2], *layer.output_size), lowest, inputs.dtype)
-    for _, window in _windows(layer, inputs, lowest):
+    for window in _windows(layer, inputs, lowest):
         np.maximum(maxima, window, out=maxima)
     return maxima
 
 
-def _windows(layer: Layer, inputs: AnyArray, padding: float) -> Iterator[tuple[tuple[int, int], AnyArray]]:
-    """For each kernel position (row, column) the pixels it meets, (N, C, H', W')."""
+def _windows(layer: Layer, inputs: AnyArray, padding: float) -> Iterator[AnyArray]:
+    """For each kernel position, row by row, the pixels it meets, (N, C, H', W')."""
     top, left = layer.padding
     if top or left:
         inputs = np.pad(inputs, ((0, 0), (0, 0), (top, top), (left, left)), constant_values=padding)
@@ -130,7 +139,7 @@ def _windows(layer: Layer, inputs: AnyArray, padding: float) -> Iterator[tuple[t
         for column in range(layer.kernel[1]):
             rows = slice(row, row + (height - 1) * layer.stride[0] + 1, layer.stride[0])
             columns = slice(column, column + (width - 1) * layer.stride[1] + 1, layer.stride[1])
-            yield (row, column), inputs[:, :, rows, columns]
+            yield inputs[:, :, rows, columns]
 
 
 def _exact_type(bound: int) -> type[np.float32 | np.float64]:
@@ -141,7 +150,7 @@ def _exact_type(bound: int) -> type[np.float32 | np.float64]:
 def _convolution(quantized: QuantizedLayer, inputs: Int8Array) -> AnyArray:
     layer, weight = quantized.layer, quantized.weight
     exact = _exact_type(quantized.accumulator_bound)
-    values = inputs.reshape(len(inputs), layer.channels[0], *layer.size).astype(exact)
+    values = inputs.reshape(len(inputs), layer.channels[0], *layer.size)
     shape = (layer.channels[1], -1, *layer.kernel)
     sums = convolve(layer, values, np.asarray(weight, exact).reshape(shape))
     return sums.astype(np.int32)
