@@ -72,5 +72,6 @@ def test_a_restored_archive_is_the_same(archive, toy_space, model, digits) -> No
     weights = layer_weights(LayerCounts.of(digits), digits.sample(rng))
     assert (again.designs == archive.designs).all()
     assert (again.scores(weights) == archive.scores(weights)).all(), "bit for bit"
-    with pytest.raises(SettingsError, match="must be empty"):
+    again.visit(toy_space.feasible().all())
+    with pytest.raises(SettingsError, match="must be new"):
         again.restore(archive.state())

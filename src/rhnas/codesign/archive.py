@@ -11,7 +11,7 @@ from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import CostTable, LayerCounts
 from rhnas.platform import Cost, CostModel, Objective, Totals
 from rhnas.space import Space
-from rhnas.workload import FloatArray, IntArray, Layer
+from rhnas.workload import BoolArray, FloatArray, IntArray, Layer
 
 
 class Archive:
@@ -48,6 +48,15 @@ class Archive:
         """The visited designs in the order of their first visit, int64 (N, D)."""
         return self._space.unravel(np.fromiter(self._rows, dtype=np.int64, count=len(self._rows)))
 
+    def row(self, index: int) -> dict[str, int]:
+        """One visited design by name of the choice."""
+        return self._space.decode(self.designs[index : index + 1]).row(0)
+
+    def knows(self, designs: IntArray) -> BoolArray:
+        """Which designs int64 (B, D) have been visited, bool (B,)."""
+        flat = self._space.ravel(designs).tolist()
+        return np.array([position in self._rows for position in flat], dtype=np.bool_)
+
     def visit(self, designs: IntArray) -> IntArray:
         """Make sure that designs are known; only those that are not cost an evaluation.
 
@@ -61,11 +70,17 @@ class Archive:
         unknown = [position for position in dict.fromkeys(flat) if position not in self._rows]
         if unknown:
             batch = self._space.decode(self._space.unravel(np.array(unknown, dtype=np.int64)))
-            self._blocks.append(self._model.evaluate(batch, self._layers))
+            self._append(self._model.evaluate(batch, self._layers))
             self._rows.update(
                 zip(unknown, range(len(self._rows), len(self._rows) + len(unknown)), strict=True)
             )
         return np.array([self._rows[position] for position in flat], dtype=np.int64)
+
+    def _append(self, block: Cost) -> None:
+        """Keep few large blocks: neighbours of like size become one, as in a binary counter."""
+        self._blocks.append(block)
+        while len(self._blocks) > 1 and _size(self._blocks[-2]) <= 2 * _size(self._blocks[-1]):
+            self._blocks[-2:] = [_joined(self._blocks[-2:])]
 
     def totals(self, weights: FloatArray) -> Totals:
         """Cost of every visited design under weights; no cost call.
@@ -76,16 +91,20 @@ class Archive:
         Returns:
             Totals of N designs.
         """
-        parts = [block.totals(self._objective, weights) for block in self._blocks]
-        return Totals(
-            np.concatenate([part.cycles for part in parts]),
-            np.concatenate([part.energy_pj for part in parts]),
-            np.concatenate([part.mu for part in parts]),
-        )
+        return _totals(self._blocks, self._objective, weights)
 
-    def scores(self, weights: FloatArray) -> FloatArray:
-        """Log of the objective of every visited design under weights, float64 (N,)."""
-        totals = self.totals(weights)
+    def scores(self, weights: FloatArray, rows: IntArray | None = None) -> FloatArray:
+        """Log of the objective of visited designs under weights.
+
+        Args:
+            weights: float64 (L,).
+            rows: int64 (B,); all N if None.
+
+        Returns:
+            float64 (B,) or (N,).
+        """
+        chosen = self._blocks if rows is None else [self._take(rows)]
+        totals = _totals(chosen, self._objective, weights)
         return self._objective.score(totals.cycles, totals.energy_pj)
 
     def table(self, rows: IntArray, counts: LayerCounts, weights: FloatArray) -> CostTable:
@@ -101,39 +120,67 @@ class Archive:
 
     def _take(self, rows: IntArray) -> Cost:
         """Costs of some rows, padded to one number of hull points."""
-        starts = np.cumsum([0, *(len(block.launch_cycles) for block in self._blocks)])
+        starts = np.cumsum([0, *map(_size, self._blocks)])
         owner = np.searchsorted(starts, rows, side="right") - 1
-        parts = [
-            (self._blocks[block], int(row - starts[block])) for row, block in zip(rows, owner, strict=True)
-        ]
-        points = max(block.cycles.shape[2] for block, _ in parts)
-
-        def padded(values: Any) -> Any:  # (L, k) -> (L, points)
-            return np.pad(values, ((0, 0), (0, points - values.shape[1])), mode="edge")
-
-        return Cost(
-            cycles=np.stack([padded(block.cycles[row]) for block, row in parts]),
-            energy_pj=np.stack([padded(block.energy_pj[row]) for block, row in parts]),
-            mapped=np.stack([block.mapped[row] for block, row in parts]),
-            launch_cycles=np.array([block.launch_cycles[row] for block, row in parts]),
-            launch_energy_pj=np.array([block.launch_energy_pj[row] for block, row in parts]),
+        return _joined(
+            [_slice(self._blocks[block], row - starts[block]) for row, block in zip(rows, owner, strict=True)]
         )
 
     def state(self) -> dict[str, Any]:
-        """The visited designs and how they came; their costs are a function of them and are not kept."""
-        return {"designs": self.designs, "blocks": [len(block.launch_cycles) for block in self._blocks]}
+        """The visited designs; their costs are a function of them and are not kept."""
+        return {"designs": self.designs}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Visit what was visited before, in the same steps.
+        """Visit what was visited before; rows keep their numbers.
 
         Raises:
-            SettingsError: The archive is not empty.
+            SettingsError: The archive has gone another way already.
         """
-        if self._rows:
-            raise SettingsError("an archive must be empty before it is restored", got=f"{len(self)} designs")
         designs = state["designs"]
-        for end, size in zip(np.cumsum(state["blocks"]), state["blocks"], strict=True):
-            self.visit(designs[end - size : end])
+        if len(self) > len(designs) or (self.designs != designs[: len(self)]).any():
+            raise SettingsError("an archive must be new before it is restored", got=f"{len(self)} designs")
+        self.visit(designs)
+
+
+def _totals(blocks: list[Cost], objective: Objective, weights: FloatArray) -> Totals:
+    parts = [block.totals(objective, weights) for block in blocks]
+    return Totals(
+        np.concatenate([part.cycles for part in parts]),
+        np.concatenate([part.energy_pj for part in parts]),
+        np.concatenate([part.mu for part in parts]),
+    )
+
+
+def _size(cost: Cost) -> int:
+    return len(cost.launch_cycles)
+
+
+def _slice(cost: Cost, row: int) -> Cost:
+    """One design's cost, as a batch of one."""
+    one = slice(row, row + 1)
+    return Cost(
+        cost.cycles[one],
+        cost.energy_pj[one],
+        cost.mapped[one],
+        cost.launch_cycles[one],
+        cost.launch_energy_pj[one],
+    )
+
+
+def _joined(parts: list[Cost]) -> Cost:
+    """Costs one after the other, padded to one number of hull points."""
+    points = max(part.cycles.shape[2] for part in parts)
+
+    def padded(values: Any) -> Any:  # (B, L, k) -> (B, L, points)
+        return np.pad(values, ((0, 0), (0, 0), (0, points - values.shape[2])), mode="edge")
+
+    return Cost(
+        np.concatenate([padded(part.cycles) for part in parts]),
+        np.concatenate([padded(part.energy_pj) for part in parts]),
+        np.concatenate([part.mapped for part in parts]),
+        np.concatenate([part.launch_cycles for part in parts]),
+        np.concatenate([part.launch_energy_pj for part in parts]),
+    )
 
 
 def layer_weights(counts: LayerCounts, architecture: Architecture) -> FloatArray:

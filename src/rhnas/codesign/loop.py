@@ -1,0 +1,224 @@
+"""The joint search: reinforcement learning over accelerators, gradients over networks, one cost table.
+
+Every ``every`` steps of alpha the agent proposes designs for the network as it is expected at that moment;
+the whole archive is scored anew at that alpha; alpha then descends on the soft minimum over the best designs
+(METHOD 5, "no chasing"). At the end hardware and network answer each other until nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rhnas.codesign.archive import layer_weights
+from rhnas.codesign.hardware import HardwareSide
+from rhnas.nas.expectation import table_loss
+from rhnas.nas.search import DifferentiableSearch
+from rhnas.networks.spaces.base import Architecture
+from rhnas.networks.tables import LayerCounts
+from rhnas.platform import Objective
+from rhnas.seeds import Seeds
+from rhnas.settings import AgentSettings
+from rhnas.workload import FloatArray
+
+JOINT_SHARE = 0.7
+"""Of the evaluations, spent while alpha moves; the rest answers fixed networks at the end."""
+
+MAX_ROUNDS = 8
+"""Of the final alternation; each halves what is left of the budget, so more would find nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What one turn of the search came to.
+
+    Attributes:
+        step: Steps of the network search so far.
+        steps: Of the whole search.
+        learning: Whether alpha moved.
+        evaluations: Distinct designs costed so far.
+        design: The archive's best design at this alpha, by name of the choice.
+        proposed: Log objective of the designs proposed in this turn, less the baseline's.
+        best: The same of the archive's best design.
+        cycles: Expected cycles on that design.
+        energy_pj: Expected energy on that design.
+        entropy: Mean over decisions of the entropy of alpha, as a fraction of the greatest possible.
+        loss: Mean cross-entropy of the drawn networks since the last trial.
+        accuracy: Mean training accuracy of the drawn networks since then.
+    """
+
+    step: int
+    steps: int
+    learning: bool
+    evaluations: int
+    design: dict[str, int]
+    proposed: tuple[float, ...]
+    best: float
+    cycles: float
+    energy_pj: float
+    entropy: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """Where network and hardware no longer change each other.
+
+    Attributes:
+        architectures: Networks in the order of their score on the design, best first.
+        accuracies: Of each, on the validation part, with the supernet's weights.
+        rounds: Turns the alternation took.
+    """
+
+    architectures: tuple[Architecture, ...]
+    accuracies: tuple[float, ...]
+    rounds: int
+
+
+class CoDesign:
+    """Iterate it to search; every item is a ``Trial``.
+
+    With a hardware side that has no agent this is plain hardware-aware search for the baseline accelerator;
+    with ``weight`` 0 it is plain architecture search: the baselines are this loop, not another one.
+
+    Args:
+        networks: The network side.
+        hardware: The hardware side, its archive over the network space's layers.
+        objective: What is minimised.
+        weight: Lambda, loss per unit of log cost.
+        settings: When and how much the agent proposes, and the soft minimum.
+    """
+
+    def __init__(
+        self,
+        networks: DifferentiableSearch,
+        hardware: HardwareSide,
+        *,
+        objective: Objective,
+        weight: float,
+        settings: AgentSettings,
+    ) -> None:
+        self.networks = networks
+        self.hardware = hardware
+        self.counts = LayerCounts.of(networks.supernet.space)
+        self.objective = objective
+        self.weight = weight
+        self.settings = settings
+
+    def __iter__(self) -> Iterator[Trial]:
+        """Search to the end; safe to save between items."""
+        while not self.networks.finished:
+            weights = self.counts.expected(self.networks.supernet.probabilities())
+            proposed = self._turn(weights) if self.networks.learning else np.zeros(0)
+            losses, accuracies = self._steps()
+            yield self._trial(weights, proposed, float(np.mean(losses)), float(np.mean(accuracies)))
+
+    def _turn(self, weights: FloatArray) -> FloatArray:
+        """The agent proposes and learns; alpha gets the table of the archive's best designs."""
+        budget = max(1, int(JOINT_SHARE * self.settings.evaluations))
+        proposed = self.hardware.turn(weights, self.settings.batch, budget)
+        if self.weight > 0:
+            best = self.hardware.best(weights, self.settings.archive)
+            table = self.hardware.archive.table(best, self.counts, weights)
+            softest = table_loss(table, self.objective, self.settings.temperature)
+            self.networks.cost = lambda probabilities: self.weight * softest(probabilities)
+        return proposed
+
+    def _steps(self) -> tuple[list[float], list[float]]:
+        """Steps of the network side until the agent's next turn; a turn opens the steps that move alpha."""
+        learning = self.networks.learning
+        results = [self.networks.step()]
+        while (
+            len(results) < self.settings.every
+            and not self.networks.finished
+            and self.networks.learning == learning
+        ):
+            results.append(self.networks.step())
+        return [result.loss for result in results], [result.accuracy for result in results]
+
+    def _trial(self, weights: FloatArray, proposed: FloatArray, loss: float, accuracy: float) -> Trial:
+        archive = self.hardware.archive
+        totals = archive.totals(weights)
+        scores = self.hardware.scores(weights)
+        best = int(np.argmin(scores))
+        return Trial(
+            step=self.networks.position,
+            steps=self.networks.steps,
+            learning=self.networks.cost is not None or bool(len(proposed)),
+            evaluations=self.hardware.evaluations,
+            design=archive.row(best),
+            proposed=tuple(proposed.tolist()),
+            best=float(scores[best]),
+            cycles=float(totals.cycles[best]),
+            energy_pj=float(totals.energy_pj[best]),
+            entropy=relative_entropy(self.networks.supernet.probabilities()),
+            loss=loss,
+            accuracy=accuracy,
+        )
+
+    def weights_of(self, architecture: Architecture) -> FloatArray:
+        """How often each layer of the archive runs in one network, float64 (L,)."""
+        return layer_weights(self.counts, architecture)
+
+    def settle(self, candidates: int, seeds: Seeds) -> Settled:
+        """Alternate best hardware for the network and best network for that hardware to a fixed point.
+
+        A network's score is its validation error with the supernet's weights plus lambda times the log of
+        its cost. The hardware step is a local search around the archive's best design, out of the
+        evaluations that are left; the whole archive is scored anew for each network, which is free.
+
+        Args:
+            candidates: Networks derived from alpha.
+            seeds: Of the local searches.
+        """
+        found = self.networks.derive(candidates)
+        errors = np.array([1 - candidate.accuracy for candidate in found])
+        weights = [self.weights_of(candidate.architecture) for candidate in found]
+        derived = self.networks.strategy.derive()
+        at = next(i for i, candidate in enumerate(found) if candidate.architecture == derived)
+        order, rounds = np.array([at]), 0
+        while rounds < MAX_ROUNDS:
+            rounds += 1
+            left = self.settings.evaluations - self.hardware.evaluations
+            self.hardware.polish(
+                weights[at], self.hardware.evaluations + left // 2, seeds.child(f"round{rounds}")
+            )
+            row = self.hardware.best(weights[at])
+            costs = np.array([self.hardware.archive.scores(w, row)[0] for w in weights])
+            order = np.argsort(errors + self.weight * costs, kind="stable")
+            if order[0] == at:
+                break
+            at = int(order[0])
+        return Settled(
+            architectures=tuple(found[i].architecture for i in order),
+            accuracies=tuple(found[i].accuracy for i in order),
+            rounds=rounds,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Both sides, between two trials."""
+        return {"networks": self.networks.state(), "hardware": self.hardware.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``; the next trial is the one that would have come."""
+        self.networks.restore(state["networks"])
+        self.hardware.restore(state["hardware"])
+
+
+def relative_entropy(probabilities: list[FloatArray]) -> float:
+    """Mean over decisions of the entropy as a fraction of its maximum; decisions without a choice count not.
+
+    Example:
+        >>> relative_entropy([np.array([0.5, 0.5]), np.array([1.0, 0.0]), np.array([1.0])])
+        0.5
+    """
+    values = [
+        float(-(row[row > 0] * np.log(row[row > 0])).sum() / np.log(len(row)))
+        for row in probabilities
+        if len(row) > 1
+    ]
+    return float(np.mean(values)) if values else 0.0
