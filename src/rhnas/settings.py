@@ -158,12 +158,14 @@ class RunSettings(Group):
         threads: Threads of torch; part of what makes two runs equal.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
         optimum: Whether the exact optimum of each hardware choice is computed beside the search.
+        checkpoint_s: Seconds between checkpoints within a stage.
     """
 
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=2, ge=1)
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     optimum: bool = True
+    checkpoint_s: float = Field(default=10.0, ge=0)
 
 
 class Settings(Group):

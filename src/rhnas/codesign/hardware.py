@@ -73,51 +73,39 @@ class HardwareSide:
         Returns:
             Scores of the proposals in their order, float64 (at most n,).
         """
-        if self.agent is None:
-            return np.zeros(0)
-        return self._ask(self.agent, self._seen(weights), weights, n, budget)
+        told: list[FloatArray] = []
+        asked = idle = 0
+        context = self._seen(weights)
+        reference = self.archive.scores(weights, np.zeros(1, dtype=np.int64))[0]
+        budget = min(budget, context.designs.count)
+        while self.agent and asked < n and idle < IDLE_ROUNDS and self.evaluations < budget:
+            designs = self._affordable(self.agent.ask(n - asked, context), budget)
+            before = self.evaluations
+            rows = self.archive.visit(designs)
+            scores = self.archive.scores(weights, rows) - reference
+            self.agent.tell(designs, Outcome(objectives=scores[:, None], slack=np.zeros((len(scores), 1))))
+            told.append(scores)
+            asked += len(designs)
+            idle = 0 if self.evaluations > before else idle + 1
+        return np.concatenate(told) if told else np.zeros(0)
 
-    def polish(self, weights: FloatArray, budget: int, seeds: Seeds) -> None:
-        """Search around the best visited design of a fixed network until the budget is spent.
+    def refine(self, weights: FloatArray, seeds: Seeds) -> None:
+        """Go on with a local search around the best visited design of a fixed network.
 
         Args:
             weights: float64 (L,): the network's.
-            budget: Evaluations this side may have made afterwards.
             seeds: Of the order of moves.
         """
-        if self.agent is None or budget <= self.evaluations:
-            return
-        start = self.archive.designs[self.best(weights)[0]]
-        context = replace(self._seen(weights), start=start)
-        self._ask(LocalSearchAgent(context.designs, seeds), context, weights, self._unlimited, budget)
-
-    @property
-    def _unlimited(self) -> int:
-        return IDLE_ROUNDS * self._context.budget
+        if self.agent is not None:
+            start = self.archive.designs[self.best(weights)[0]]
+            self._context = replace(self._context, start=start)
+            self.agent = LocalSearchAgent(self._context.designs, seeds)
 
     def _seen(self, weights: FloatArray) -> SearchContext:
         """The context with the workload as it is expected now."""
         rest = self._context.features[WORKLOAD_FEATURES:]
         features = np.concatenate([workload_features(self._layers, weights), rest])
         return replace(self._context, features=features)
-
-    def _ask(
-        self, agent: HardwareAgent, context: SearchContext, weights: FloatArray, n: int, budget: int
-    ) -> FloatArray:
-        told: list[FloatArray] = []
-        asked = idle = 0
-        reference = self.archive.scores(weights, np.zeros(1, dtype=np.int64))[0]
-        budget = min(budget, context.designs.count)
-        while asked < n and idle < IDLE_ROUNDS and self.evaluations < budget:
-            designs = self._affordable(agent.ask(n - asked, context), budget)
-            before = self.evaluations
-            rows = self.archive.visit(designs)
-            scores = self.archive.scores(weights, rows) - reference
-            agent.tell(designs, Outcome(objectives=scores[:, None], slack=np.zeros((len(scores), 1))))
-            told.append(scores)
-            asked += len(designs)
-            idle = 0 if self.evaluations > before else idle + 1
-        return np.concatenate(told) if told else np.zeros(0)
 
     def _affordable(self, designs: IntArray, budget: int) -> IntArray:
         """The first designs that together stay within the budget; at least one, as some is left."""

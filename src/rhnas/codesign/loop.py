@@ -17,6 +17,7 @@ from rhnas.codesign.archive import layer_weights
 from rhnas.codesign.hardware import HardwareSide
 from rhnas.nas.expectation import table_loss
 from rhnas.nas.search import DifferentiableSearch
+from rhnas.nas.strategies.base import StepResult
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
 from rhnas.platform import Objective
@@ -29,6 +30,10 @@ JOINT_SHARE = 0.7
 
 MAX_ROUNDS = 8
 """Of the final alternation; each halves what is left of the budget, so more would find nothing."""
+
+
+REPEATS = 20
+"""Proposals per evaluation that a fixed network's local search may make; known designs are free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +118,9 @@ class CoDesign:
         """Search to the end; safe to save between items."""
         while not self.networks.finished:
             weights = self.counts.expected(self.networks.supernet.probabilities())
-            proposed = self._turn(weights) if self.networks.learning else np.zeros(0)
-            losses, accuracies = self._steps()
-            yield self._trial(weights, proposed, float(np.mean(losses)), float(np.mean(accuracies)))
+            learning = self.networks.learning
+            proposed = self._turn(weights) if learning else np.zeros(0)
+            yield self._trial(weights, proposed, self._steps(), learning)
 
     def _turn(self, weights: FloatArray) -> FloatArray:
         """The agent proposes and learns; alpha gets the table of the archive's best designs."""
@@ -128,7 +133,7 @@ class CoDesign:
             self.networks.cost = lambda probabilities: self.weight * softest(probabilities)
         return proposed
 
-    def _steps(self) -> tuple[list[float], list[float]]:
+    def _steps(self) -> list[StepResult]:
         """Steps of the network side until the agent's next turn; a turn opens the steps that move alpha."""
         learning = self.networks.learning
         results = [self.networks.step()]
@@ -138,9 +143,11 @@ class CoDesign:
             and self.networks.learning == learning
         ):
             results.append(self.networks.step())
-        return [result.loss for result in results], [result.accuracy for result in results]
+        return results
 
-    def _trial(self, weights: FloatArray, proposed: FloatArray, loss: float, accuracy: float) -> Trial:
+    def _trial(
+        self, weights: FloatArray, proposed: FloatArray, results: list[StepResult], learning: bool
+    ) -> Trial:
         archive = self.hardware.archive
         totals = archive.totals(weights)
         scores = self.hardware.scores(weights)
@@ -148,7 +155,7 @@ class CoDesign:
         return Trial(
             step=self.networks.position,
             steps=self.networks.steps,
-            learning=self.networks.cost is not None or bool(len(proposed)),
+            learning=learning,
             evaluations=self.hardware.evaluations,
             design=archive.row(best),
             proposed=tuple(proposed.tolist()),
@@ -156,8 +163,8 @@ class CoDesign:
             cycles=float(totals.cycles[best]),
             energy_pj=float(totals.energy_pj[best]),
             entropy=relative_entropy(self.networks.supernet.probabilities()),
-            loss=loss,
-            accuracy=accuracy,
+            loss=float(np.mean([result.loss for result in results])),
+            accuracy=float(np.mean([result.accuracy for result in results])),
         )
 
     def weights_of(self, architecture: Architecture) -> FloatArray:
@@ -184,9 +191,8 @@ class CoDesign:
         while rounds < MAX_ROUNDS:
             rounds += 1
             left = self.settings.evaluations - self.hardware.evaluations
-            self.hardware.polish(
-                weights[at], self.hardware.evaluations + left // 2, seeds.child(f"round{rounds}")
-            )
+            self.hardware.refine(weights[at], seeds.child(f"round{rounds}"))
+            self.hardware.turn(weights[at], REPEATS * left, self.hardware.evaluations + left // 2)
             row = self.hardware.best(weights[at])
             costs = np.array([self.hardware.archive.scores(w, row)[0] for w in weights])
             order = np.argsort(errors + self.weight * costs, kind="stable")

@@ -1,1 +1,1 @@
-"""The joint scheme and its yardsticks."""
+"""Schemes of co-design: how network and accelerator are found, at the same budget."""

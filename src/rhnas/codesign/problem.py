@@ -1,0 +1,235 @@
+"""What a run searches: settings made into a task, a platform, the designs allowed and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from rhnas.agents.base import SearchContext
+from rhnas.agents.features import search_context
+from rhnas.errors import InfeasibleDesignError, SettingsError
+from rhnas.nas.batches import Split
+from rhnas.nas.data.dataset import DataSet, Part
+from rhnas.nas.data.load import load_data
+from rhnas.networks.spaces.base import Architecture
+from rhnas.networks.spaces.registry import network_space
+from rhnas.networks.spaces.residual import ResidualSpace
+from rhnas.platform import CostModel, Platform, Totals, feasible_designs, load_platform
+from rhnas.seeds import Seeds
+from rhnas.settings import Settings
+from rhnas.space import DesignBatch, FeasibleSet, Space
+from rhnas.workload import FloatArray, IntArray, Layer, Workload
+
+LEVELS = ("structural", "mapping", "chainable")
+"""Levels of realizability that every design of a search meets; limits and FPGA come on top where given."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything that stays fixed during a run.
+
+    Attributes:
+        settings: What it was made from.
+        platform: The accelerators' platform.
+        space: Their space.
+        networks: The network space.
+        designs: Designs that meet every level asked for, with a mapping for each layer of the network space.
+        data: The task.
+    """
+
+    settings: Settings
+    platform: Platform
+    space: Space
+    networks: ResidualSpace
+    designs: FeasibleSet
+    data: DataSet
+
+    @classmethod
+    def of(cls, settings: Settings) -> Problem:
+        """Load and check everything before anything is spent on a search.
+
+        Raises:
+            SettingsError: A name is unknown, or the device is not there.
+            DataError: The data set is missing, truncated or does not fit the network space.
+            InfeasibleDesignError: No design meets all that was asked for.
+        """
+        device_of(settings)
+        platform = load_platform(settings.platform.name)
+        space = platform.space(settings.platform.space)
+        networks = network_space(settings.task.space)
+        data = load_data(
+            settings.task.data,
+            Seeds(root=settings.run.seed),
+            picture=networks.picture,
+            train=settings.task.train,
+            validation=settings.task.validation,
+            test=settings.task.test,
+        )
+        if len(data.classes) != networks.classes:
+            raise SettingsError(
+                f"the networks of space {networks.name!r} must have one output per class",
+                got=f"{networks.classes} outputs, {len(data.classes)} classes in {data.name}",
+            )
+        for technology in settings.platform.technologies:
+            platform.cost_model(technology=technology, **_cost_options(settings))
+        designs = _designs(settings, platform, space, networks.layers)
+        return cls(settings, platform, space, networks, designs, data)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The root of all randomness."""
+        return Seeds(root=self.settings.run.seed)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where networks are trained."""
+        return device_of(self.settings)
+
+    @cached_property
+    def model(self) -> CostModel:
+        """The cost model that is searched with: the first technology."""
+        return self.models[self.settings.platform.technologies[0]]
+
+    @cached_property
+    def models(self) -> dict[str, CostModel]:
+        """Cost models by technology."""
+        options = _cost_options(self.settings)
+        return {
+            name: self.platform.cost_model(technology=name, **options)
+            for name in self.settings.platform.technologies
+        }
+
+    @cached_property
+    def train(self) -> Split:
+        """Normalised training pictures."""
+        return self.split(self.data.train)
+
+    @cached_property
+    def validation(self) -> Split:
+        """Normalised pictures that choose and never train."""
+        return self.split(self.data.validation)
+
+    def split(self, part: Part) -> Split:
+        """A part of the data set, normalised, on the device."""
+        moved = part.to(self.device)
+        return self.data.normalise(moved.pictures), moved.labels
+
+    @cached_property
+    def _context(self) -> SearchContext:
+        return search_context(
+            self.designs,
+            self.settings.objective.minimize,
+            self.platform.default(),
+            self.networks.layers,
+            budget=self.settings.agent.evaluations,
+        )
+
+    @property
+    def context(self) -> SearchContext:
+        """What agents may know before the first turn."""
+        return self._context
+
+    @property
+    def baseline(self) -> IntArray:
+        """The accelerator to be beaten: the feasible design nearest to the default, int64 (D,)."""
+        return self._context.start
+
+    def row(self, design: IntArray) -> dict[str, int]:
+        """A design int64 (D,) by name of the choice."""
+        return self.space.decode(design[None]).row(0)
+
+    def workload(self, architecture: Architecture) -> Workload:
+        """A network of the space as layers."""
+        return self.networks.workload(architecture)
+
+    def totals(self, design: IntArray, workload: Workload, technology: str | None = None) -> Totals:
+        """Cost of one network on one design, under the first technology or the one named."""
+        model = self.model if technology is None else self.models[technology]
+        cost = model.evaluate(self.space.decode(design[None]), workload.layers)
+        return cost.totals(self.settings.objective.minimize)
+
+    def layer_rows(self, design: IntArray, workload: Workload) -> list[dict[str, Any]]:
+        """Cost of every layer in execution order, and the launch, as ``result.json`` has them."""
+        batch = self.space.decode(design[None])
+        cost = self.model.evaluate(batch, workload.layers)
+        totals = cost.totals(self.settings.objective.minimize)
+        cycles, energy = cost.at(totals.mu)
+        bounds = self.model.bounds(batch, workload.layers)[0]
+        rows = [
+            _layer_row(layer.name, float(c), float(e), layer.macs, int(bound))
+            for layer, c, e, bound in zip(workload, cycles[0], energy[0], bounds, strict=True)
+        ]
+        launch = _layer_row("launch", float(cost.launch_cycles[0]), float(cost.launch_energy_pj[0]), 0, 0)
+        return [*rows, launch]
+
+    def feasible_scores(self, layers: tuple[Layer, ...], weights: FloatArray) -> FloatArray:
+        """Log objective of every feasible design, float64 (count,): the yardstick, never part of a search.
+
+        Args:
+            layers: L layers.
+            weights: float64 (L,): how often each runs.
+        """
+        objective = self.settings.objective.minimize
+        scores = []
+        for flat in np.array_split(self.designs.flat, -(-self.designs.count // YARDSTICK_CHUNK)):
+            batch: DesignBatch = self.space.decode(self.space.unravel(flat))
+            totals = self.model.evaluate(batch, layers).totals(objective, weights)
+            scores.append(objective.score(totals.cycles, totals.energy_pj))
+        return np.concatenate(scores)
+
+
+YARDSTICK_CHUNK = 1 << 13
+"""Designs costed at a time when all are; bounds the memory."""
+
+
+def device_of(settings: Settings) -> torch.device:
+    """The device asked for.
+
+    Raises:
+        SettingsError: It is not there.
+    """
+    wanted = settings.run.device
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SettingsError(
+            "run.device must be present", got="cuda, of which torch sees none", fix="use cpu or auto"
+        )
+    return torch.device(wanted)
+
+
+def _cost_options(settings: Settings) -> dict[str, str]:
+    return {"timing": settings.platform.timing, "schedule": settings.platform.schedule}
+
+
+def _designs(settings: Settings, platform: Platform, space: Space, layers: tuple[Layer, ...]) -> FeasibleSet:
+    asked = settings.platform
+    try:
+        return feasible_designs(
+            platform, space, layers=layers, chainable=True, fpga=asked.fpga, limits=asked.limits
+        )
+    except InfeasibleDesignError as error:
+        limits = ", ".join(f"{name}={value}" for name, value in asked.limits.items()) or "none"
+        raise InfeasibleDesignError(
+            f"space {space.name!r} must hold a design that runs every network of {settings.task.space!r}",
+            got=f"none with fpga {asked.fpga or 'any'}, limits {limits}",
+            fix="loosen platform.limits or choose a larger platform.fpga",
+        ) from error
+
+
+def _layer_row(name: str, cycles: float, energy_pj: float, macs: int, bound_cycles: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "cycles": int(cycles),
+        "energy_uj": energy_pj * PJ_TO_UJ,
+        "macs": macs,
+        "bound_cycles": bound_cycles,
+    }
+
+
+PJ_TO_UJ = 1e-6
+"""Picojoules to microjoules."""

@@ -1,0 +1,139 @@
+"""``result.json``: every scheme's network and accelerator with their figures, and the ratios between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import expm1
+from typing import Any
+
+from rhnas.codesign.problem import LEVELS, PJ_TO_UJ, Problem
+from rhnas.codesign.schemes.table import Scheme
+from rhnas.networks.spaces.base import Architecture
+from rhnas.workload import IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What a scheme ended with.
+
+    Attributes:
+        scheme: The scheme.
+        architecture: Its network.
+        design: Its accelerator, int64 (D,).
+        accuracy_validation: Fraction of the validation part.
+        evaluations: Distinct designs its hardware search asked the cost model about.
+        seconds: Wall time of its stages, shared ones included.
+        optimum: Least log objective of the network over all feasible designs, None where not computed.
+    """
+
+    scheme: Scheme
+    architecture: Architecture
+    design: IntArray
+    accuracy_validation: float
+    evaluations: int
+    seconds: float
+    optimum: float | None
+
+
+def result_of(problem: Problem, chosen: Sequence[Chosen], accuracy: dict[str, float]) -> dict[str, Any]:
+    """The result, without schema and provenance.
+
+    Args:
+        problem: What was searched.
+        chosen: One per scheme.
+        accuracy: Test accuracy by the scheme's key.
+    """
+    schemes = {c.scheme.key: scheme_row(problem, c, accuracy[c.scheme.key]) for c in chosen}
+    platform = problem.settings.platform
+    by_technology = _ratios_by_technology(schemes["baseline"], schemes["found"])
+    ratios = {
+        **_ratios(schemes["baseline"], schemes["found"]),
+        "edp": min(row["edp"] for row in by_technology.values()),
+    }
+    return {
+        "how": "modelled",
+        "task": problem.settings.task.data,
+        "objective": problem.settings.objective.minimize.value,
+        "platform": platform.name,
+        "space": platform.space,
+        "fpga": platform.fpga,
+        "limits": dict(platform.limits),
+        "clock_mhz": platform.clock_mhz,
+        "feasible_designs": problem.designs.count,
+        "levels": _levels(problem),
+        **schemes,
+        "ratios": ratios,
+        "ratios_by_technology": by_technology,
+        "ratios_hardware_only": _ratios(schemes["baseline"], schemes["hardware_only"]),
+        "ratios_two_stage": _ratios(schemes["baseline"], schemes["two_stage"]),
+    }
+
+
+def scheme_row(problem: Problem, chosen: Chosen, accuracy: float) -> dict[str, Any]:
+    """One scheme's entry: design, network, accuracies, cost under every technology, layers."""
+    settings = problem.settings
+    workload = problem.workload(chosen.architecture)
+    row = problem.row(chosen.design)
+    costs = {
+        name: _cost(problem, chosen, name, settings.platform.clock_mhz)
+        for name in settings.platform.technologies
+    }
+    first = costs[settings.platform.technologies[0]]
+    objective = settings.objective.minimize
+    totals = problem.totals(chosen.design, workload)
+    score = float(objective.score(totals.cycles, totals.energy_pj)[0])
+    return {
+        "scheme": chosen.scheme.name,
+        "accelerator": row,
+        "label": problem.platform.label(row),
+        "architecture": problem.networks.describe(chosen.architecture),
+        "options": list(chosen.architecture),
+        "accuracy_validation": chosen.accuracy_validation,
+        "accuracy": accuracy,
+        "accuracy_int8": None,
+        "macs": workload.macs,
+        "parameters": workload.parameters,
+        **first,
+        "realizable": bool(problem.designs.contains(chosen.design[None])[0]),
+        "evaluations": chosen.evaluations,
+        "gap": None if chosen.optimum is None else max(0.0, expm1(score - chosen.optimum)),
+        "seconds": chosen.seconds,
+        "by_technology": costs,
+        "layers": problem.layer_rows(chosen.design, workload),
+    }
+
+
+def _cost(problem: Problem, chosen: Chosen, technology: str, clock_mhz: float) -> dict[str, Any]:
+    totals = problem.totals(chosen.design, problem.workload(chosen.architecture), technology)
+    cycles, energy_uj = int(totals.cycles[0]), float(totals.energy_pj[0]) * PJ_TO_UJ
+    latency_ms = cycles / (clock_mhz * CYCLES_PER_MHZ_MS)
+    return {
+        "cycles": cycles,
+        "latency_ms": latency_ms,
+        "energy_uj": energy_uj,
+        "edp_uj_ms": energy_uj * latency_ms,
+    }
+
+
+CYCLES_PER_MHZ_MS = 1_000
+"""Cycles in a millisecond at one megahertz."""
+
+
+def _ratios(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+    """How many times less the other needs, under the first technology."""
+    return {
+        "latency": baseline["cycles"] / other["cycles"],
+        "energy": baseline["energy_uj"] / other["energy_uj"],
+        "edp": baseline["edp_uj_ms"] / other["edp_uj_ms"],
+    }
+
+
+def _ratios_by_technology(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, dict[str, float]]:
+    costs = other["by_technology"]
+    return {name: _ratios(baseline["by_technology"][name], cost) for name, cost in costs.items()}
+
+
+def _levels(problem: Problem) -> list[str]:
+    platform = problem.settings.platform
+    return [*LEVELS, *(["fpga"] if platform.fpga else []), *(["limit"] if platform.limits else [])]

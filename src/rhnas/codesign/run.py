@@ -1,0 +1,276 @@
+"""A whole run: search by every scheme, train what was found, tune the hardware, read the test set once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from rhnas.agents.registry import make_agent
+from rhnas.codesign.archive import Archive
+from rhnas.codesign.choice import Finalist, choose
+from rhnas.codesign.hardware import HardwareSide
+from rhnas.codesign.loop import CoDesign
+from rhnas.codesign.problem import Problem
+from rhnas.codesign.results import Chosen, result_of
+from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
+from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
+from rhnas.nas.network import Network
+from rhnas.nas.search import DifferentiableSearch
+from rhnas.nas.supernet import SuperNet
+from rhnas.nas.train import Training, evaluate
+from rhnas.networks.spaces.base import Architecture
+from rhnas.networks.tables import LayerCounts
+from rhnas.study import Study
+from rhnas.workload import FloatArray, Layer
+
+
+def run(study: Study, progress: Progress | None = None) -> dict[str, Any]:
+    """Carry a study to its result, from wherever it stands.
+
+    Args:
+        study: Its settings say what to search.
+        progress: Who is told how far it is.
+
+    Returns:
+        What stands in ``result.json``.
+
+    Raises:
+        RhnasError: The settings ask for what is not there; see ``Problem.of`` and ``Stages``.
+    """
+    if study.finished:
+        return study.result()
+    torch.set_num_threads(study.settings.run.threads)
+    problem = Problem.of(study.settings)
+    return study.finish(Run(problem, Stages(study, study.settings.run.checkpoint_s), progress).result())
+
+
+class Run:
+    """The stages of one run, in order; ``result`` reads like the experiment.
+
+    Args:
+        problem: What is searched.
+        stages: Runs them, once each.
+        progress: Who is told how far they are.
+    """
+
+    def __init__(self, problem: Problem, stages: Stages, progress: Progress | None = None) -> None:
+        self.problem = problem
+        self.stages = stages
+        self.progress: Progress = progress or Silence()
+        self.counts = LayerCounts.of(problem.networks)
+
+    def result(self) -> dict[str, Any]:
+        """Search, train, choose, tune, test."""
+        for search in SEARCHES:
+            self._searched(search)
+        for search in SEARCHES:
+            for architecture in self._finalists(search):
+                self._trained(architecture)
+        chosen = [self._chosen(scheme) for scheme in SCHEMES]
+        tested = self.stages.run("test", lambda _: self._test(chosen))
+        return result_of(self.problem, chosen, tested["accuracy"])
+
+    # The network searches -----------------------------------------------------------------------------
+
+    def _searched(self, search: NetworkSearch) -> State:
+        return self.stages.run(f"search/{search.name}", partial(self._search, search))
+
+    def _finalists(self, search: NetworkSearch) -> list[Architecture]:
+        return [tuple(options) for options in self._searched(search)["finalists"]]
+
+    def _search(self, search: NetworkSearch, resume: State | None) -> Stage:
+        settings, seeds = self.problem.settings, self.problem.seeds
+        loop = self.codesign(search)
+        if resume is not None:
+            loop.restore(resume)
+        self.progress.stage(f"{search.name}: network search", loop.networks.steps)
+        for trial in loop:
+            self.stages.record({"scheme": search.name, "stage": "search", **asdict(trial)})
+            self.progress.update(trial.step, f"loss {trial.loss:.2f}, cost x{np.exp(trial.best):.2f}")
+            yield loop.state
+        settled = loop.settle(settings.nas.candidates, seeds.child("settle"))
+        return {
+            "finalists": [list(a) for a in settled.architectures[: settings.nas.finalists]],
+            "supernet_accuracies": list(settled.accuracies[: settings.nas.finalists]),
+            "rounds": settled.rounds,
+            "archive": loop.hardware.archive.state(),
+            "alpha": [row.tolist() for row in loop.networks.supernet.probabilities()],
+        }
+
+    def codesign(self, search: NetworkSearch) -> CoDesign:
+        """The loop of a network search, at its start; all searches begin with the same supernet."""
+        problem, settings, seeds = self.problem, self.problem.settings, self.problem.seeds
+        networks = DifferentiableSearch(
+            SuperNet(problem.networks, seeds.child("supernet")),
+            settings.nas,
+            train=problem.train,
+            validation=problem.validation,
+            seeds=seeds.child("networks"),
+            augment=problem.data.augmentation,
+        )
+        return CoDesign(
+            networks,
+            self._side(problem.networks.layers, with_agent=search.joint),
+            objective=settings.objective.minimize,
+            weight=settings.objective.weight if search.weighted else 0.0,
+            settings=settings.agent,
+        )
+
+    def _side(self, layers: tuple[Layer, ...], *, with_agent: bool) -> HardwareSide:
+        problem, agent = self.problem, self.problem.settings.agent
+        archive = Archive(problem.space, problem.model, layers, problem.settings.objective.minimize)
+        proposer = None
+        if with_agent:
+            seeds = problem.seeds.child("agent")
+            proposer = make_agent(agent.name, problem.designs, seeds, **agent.options)
+        return HardwareSide(proposer, archive, problem.context, layers)
+
+    # Training from scratch ----------------------------------------------------------------------------
+
+    def _trained(self, architecture: Architecture) -> State:
+        return self.stages.run(_train_name(architecture), partial(self._train, architecture))
+
+    def network(self, architecture: Architecture) -> Network:
+        """A derived network with its trained weights."""
+        network = Network(self.problem.workload(architecture), self.problem.seeds.child("train"))
+        network.load_state_dict(self._trained(architecture)["weights"])
+        return network.to(self.problem.device)
+
+    def _train(self, architecture: Architecture, resume: State | None) -> Stage:
+        problem = self.problem
+        seeds = problem.seeds.child("train")
+        network = Network(problem.workload(architecture), seeds).to(problem.device)
+        training = Training(
+            network,
+            problem.settings.train,
+            train=problem.train,
+            seeds=seeds,
+            augment=problem.data.augmentation,
+        )
+        if resume is not None:
+            training.restore(resume)
+        name = _train_name(architecture)
+        self.progress.stage(f"train {name[6:]}", training.steps)
+        while not training.finished:
+            losses = [training.step() for _ in range(training.batches.per_epoch)]
+            record = {"stage": name, "step": training.position, "steps": training.steps}
+            self.stages.record({**record, "loss": float(np.mean(losses))})
+            self.progress.update(training.position, f"loss {np.mean(losses):.2f}")
+            yield training.state
+        return {
+            "weights": {key: value.cpu() for key, value in network.state_dict().items()},
+            "accuracy": evaluate(network, problem.validation),
+        }
+
+    # Choosing networks and their hardware ---------------------------------------------------------------
+
+    def _chosen(self, scheme: Scheme) -> Chosen:
+        architecture = self._choice(scheme.network)
+        spent = [f"search/{scheme.network.name}"]
+        spent += [_train_name(finalist) for finalist in self._finalists(scheme.network)]
+        design, evaluations = self.problem.baseline, 1
+        if scheme.hardware != "baseline":
+            name = f"hardware/{scheme.key}"
+            tuned = self.stages.run(name, partial(self._tune, scheme, architecture))
+            design, evaluations = tuned["design"], tuned["evaluations"]
+            spent.append(name)
+        return Chosen(
+            scheme=scheme,
+            architecture=architecture,
+            design=design,
+            accuracy_validation=self._trained(architecture)["accuracy"],
+            evaluations=evaluations,
+            seconds=sum(self.stages.seconds[stage] for stage in spent),
+            optimum=self._optimum(scheme, architecture),
+        )
+
+    def _choice(self, search: NetworkSearch) -> Architecture:
+        """The network a search ends with; the baseline's validation accuracy is what ``choose`` holds."""
+        if not search.weighted:
+            return max(self._finalists(search), key=lambda a: float(self._trained(a)["accuracy"]))
+        reference = None
+        if search is not AWARE:
+            reference = float(self._trained(self._choice(AWARE))["accuracy"])
+        finalists = [
+            Finalist(
+                architecture=architecture,
+                accuracy=self._trained(architecture)["accuracy"],
+                cost=self._least_cost(search, architecture),
+            )
+            for architecture in self._finalists(search)
+        ]
+        return choose(finalists, reference, self.problem.settings.objective.tolerance).architecture
+
+    def _least_cost(self, search: NetworkSearch, architecture: Architecture) -> float:
+        """Log objective of a network on the best of the designs its search has visited."""
+        objective = self.problem.settings.objective.minimize
+        workload = self.problem.workload(architecture)
+        batch = self.problem.space.decode(self._searched(search)["archive"]["designs"])
+        totals = self.problem.model.evaluate(batch, workload.layers).totals(objective)
+        return float(objective.score(totals.cycles, totals.energy_pj).min())
+
+    def _tune(self, scheme: Scheme, architecture: Architecture, resume: State | None) -> Stage:
+        """Spend the evaluations, or what the joint search left of them, on one network."""
+        layers, weights = distinct_layers(self.problem.workload(architecture).layers)
+        budget = self.problem.settings.agent.evaluations
+        side = self._side(layers, with_agent=True)
+        if scheme.hardware == "joint":
+            side.archive.restore(self._searched(scheme.network)["archive"])
+            side.refine(weights, self.problem.seeds.child("refine"))
+        if resume is not None:
+            side.restore(resume)
+        self.progress.stage(f"{scheme.name}: hardware search", budget)
+        while len(side.turn(weights, self.problem.settings.agent.batch, budget)):
+            best = int(side.best(weights)[0])
+            self.stages.record(
+                {
+                    "scheme": scheme.key,
+                    "stage": "hardware",
+                    "evaluations": side.evaluations,
+                    "design": side.archive.row(best),
+                    "best": float(side.scores(weights)[best]),
+                }
+            )
+            self.progress.update(side.evaluations, f"cost x{np.exp(side.scores(weights)[best]):.2f}")
+            yield side.state
+        design = side.archive.designs[side.best(weights)[0]]
+        return {"design": design, "evaluations": side.evaluations}
+
+    def _optimum(self, scheme: Scheme, architecture: Architecture) -> float | None:
+        """Least log objective of the network over all feasible designs; None where it is not asked for."""
+        if not self.problem.settings.run.optimum or scheme.hardware == "baseline":
+            return None
+        name = f"optimum/{'-'.join(map(str, architecture))}"
+        return float(self.stages.run(name, lambda _: self._sweep(architecture))["score"])
+
+    def _sweep(self, architecture: Architecture) -> Stage:
+        layers, weights = distinct_layers(self.problem.workload(architecture).layers)
+        self.progress.stage("exact optimum", 1)
+        yield dict
+        return {"score": float(self.problem.feasible_scores(layers, weights).min())}
+
+    # The test set, once ---------------------------------------------------------------------------------
+
+    def _test(self, chosen: list[Chosen]) -> Stage:
+        test = self.problem.split(self.problem.data.read_test())
+        self.progress.stage("test", 1)
+        yield dict
+        return {"accuracy": {c.scheme.key: evaluate(self.network(c.architecture), test) for c in chosen}}
+
+
+def distinct_layers(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], FloatArray]:
+    """Distinct shapes in order of appearance, and how often each occurs, float64 (L,)."""
+    first: dict[tuple[int, ...], Layer] = {}
+    count: dict[tuple[int, ...], int] = {}
+    for layer in layers:
+        first.setdefault(layer.shape, layer)
+        count[layer.shape] = count.get(layer.shape, 0) + 1
+    return tuple(first.values()), np.array(list(count.values()), dtype=np.float64)
+
+
+def _train_name(architecture: Architecture) -> str:
+    return f"train/{'-'.join(map(str, architecture))}"

@@ -1,0 +1,59 @@
+"""The schemes that every search runs side by side, as data: they differ in three words, not in code.
+
+*Same budget*: the same images seen, epochs, recipe, seeds, cost weight, candidates and finalists; schemes
+that search hardware have the same agent and the same number of evaluations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSearch:
+    """How a network is searched.
+
+    Attributes:
+        name: Key of the scheme that carries it out; others that name the same search share it.
+        weighted: Whether cost counts; if not, lambda is zero.
+        joint: Whether the agent searches the accelerator at the same time; if not, cost is the baseline's.
+    """
+
+    name: str
+    weighted: bool
+    joint: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """A way to a network and an accelerator.
+
+    Attributes:
+        name: As the literature has it.
+        key: In ``result.json``.
+        network: Where its network comes from.
+        hardware: ``baseline`` keeps the default accelerator; ``after`` searches one for the finished network;
+            ``joint`` found it with the network.
+    """
+
+    name: str
+    key: str
+    network: NetworkSearch
+    hardware: Literal["baseline", "after", "joint"]
+
+
+AWARE = NetworkSearch(name="baseline", weighted=True, joint=False)
+ACCURATE = NetworkSearch(name="hardware_only", weighted=False, joint=False)
+JOINT = NetworkSearch(name="found", weighted=True, joint=True)
+
+SCHEMES = (
+    Scheme(name="nas_only", key="baseline", network=AWARE, hardware="baseline"),
+    Scheme(name="hardware_only", key="hardware_only", network=ACCURATE, hardware="after"),
+    Scheme(name="two_stage", key="two_stage", network=AWARE, hardware="after"),
+    Scheme(name="rhnas", key="found", network=JOINT, hardware="joint"),
+)
+"""Baseline first: its validation accuracy is what the others' networks are held against."""
+
+SEARCHES = (AWARE, ACCURATE, JOINT)
+"""The distinct network searches of the schemes."""
