@@ -14,6 +14,7 @@ from rhnas.cli.new import new
 from rhnas.cli.optimize import optimize
 from rhnas.cli.output import stderr
 from rhnas.cli.report import report
+from rhnas.cli.search import search
 from rhnas.cli.simulate import simulate
 from rhnas.cli.space import space
 from rhnas.errors import RhnasError
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(search)
 app.command()(data)
 app.command()(explain)
 app.command()(optimize)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,7 @@ import torch
 from rhnas.agents.base import SearchContext
 from rhnas.agents.features import search_context
 from rhnas.errors import InfeasibleDesignError, SettingsError
-from rhnas.nas.batches import Split
-from rhnas.nas.data.dataset import DataSet, Part
+from rhnas.nas.data.dataset import DataSet
 from rhnas.nas.data.load import load_data
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.spaces.registry import network_space
@@ -57,7 +56,7 @@ class Problem:
             DataError: The data set is missing, truncated or does not fit the network space.
             InfeasibleDesignError: No design meets all that was asked for.
         """
-        device_of(settings)
+        device = device_of(settings)
         platform = load_platform(settings.platform.name)
         space = platform.space(settings.platform.space)
         networks = network_space(settings.task.space)
@@ -76,6 +75,7 @@ class Problem:
             )
         for technology in settings.platform.technologies:
             platform.cost_model(technology=technology, **_cost_options(settings))
+        data = replace(data, train=data.train.to(device), validation=data.validation.to(device))
         designs = _designs(settings, platform, space, networks.layers)
         return cls(settings, platform, space, networks, designs, data)
 
@@ -102,21 +102,6 @@ class Problem:
             name: self.platform.cost_model(technology=name, **options)
             for name in self.settings.platform.technologies
         }
-
-    @cached_property
-    def train(self) -> Split:
-        """Normalised training pictures."""
-        return self.split(self.data.train)
-
-    @cached_property
-    def validation(self) -> Split:
-        """Normalised pictures that choose and never train."""
-        return self.split(self.data.validation)
-
-    def split(self, part: Part) -> Split:
-        """A part of the data set, normalised, on the device."""
-        moved = part.to(self.device)
-        return self.data.normalise(moved.pictures), moved.labels
 
     @cached_property
     def _context(self) -> SearchContext:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 
@@ -43,9 +44,18 @@ def run(study: Study, progress: Progress | None = None) -> dict[str, Any]:
     """
     if study.finished:
         return study.result()
-    torch.set_num_threads(study.settings.run.threads)
+    use_threads(study.settings.run.threads)
     problem = Problem.of(study.settings)
     return study.finish(Run(problem, Stages(study, study.settings.run.checkpoint_s), progress).result())
+
+
+def use_threads(threads: int) -> None:
+    """Let torch and the cost model use so many threads.
+
+    Both through one OpenMP, in which whoever sets the number last sets it for both.
+    """
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(threads)
 
 
 class Run:
@@ -107,10 +117,8 @@ class Run:
         networks = DifferentiableSearch(
             SuperNet(problem.networks, seeds.child("supernet")),
             settings.nas,
-            train=problem.train,
-            validation=problem.validation,
-            seeds=seeds.child("networks"),
-            augment=problem.data.augmentation,
+            problem.data,
+            seeds.child("networks"),
         )
         return CoDesign(
             networks,
@@ -144,13 +152,7 @@ class Run:
         problem = self.problem
         seeds = problem.seeds.child("train")
         network = Network(problem.workload(architecture), seeds).to(problem.device)
-        training = Training(
-            network,
-            problem.settings.train,
-            train=problem.train,
-            seeds=seeds,
-            augment=problem.data.augmentation,
-        )
+        training = Training(network, problem.settings.train, problem.data, seeds)
         if resume is not None:
             training.restore(resume)
         name = _train_name(architecture)
@@ -163,7 +165,7 @@ class Run:
             yield training.state
         return {
             "weights": {key: value.cpu() for key, value in network.state_dict().items()},
-            "accuracy": evaluate(network, problem.validation),
+            "accuracy": evaluate(network, problem.data, problem.data.validation),
         }
 
     # Choosing networks and their hardware ---------------------------------------------------------------
@@ -256,10 +258,13 @@ class Run:
     # The test set, once ---------------------------------------------------------------------------------
 
     def _test(self, chosen: list[Chosen]) -> Stage:
-        test = self.problem.split(self.problem.data.read_test())
+        data = self.problem.data
+        test = data.read_test().to(self.problem.device)
         self.progress.stage("test", 1)
         yield dict
-        return {"accuracy": {c.scheme.key: evaluate(self.network(c.architecture), test) for c in chosen}}
+        return {
+            "accuracy": {c.scheme.key: evaluate(self.network(c.architecture), data, test) for c in chosen}
+        }
 
 
 def distinct_layers(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], FloatArray]:

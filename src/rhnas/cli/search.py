@@ -1,0 +1,121 @@
+"""``rhnas search``: network and accelerator together, in a directory that survives a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rhnas.cli.output import Json, emit, stderr
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
+TITLES = {
+    "baseline": "nas_only (baseline)",
+    "hardware_only": "hardware_only",
+    "two_stage": "two_stage",
+    "found": "rhnas (found)",
+}
+
+
+def search(
+    configuration: Annotated[str, typer.Argument(metavar="PRESET|CONFIG.toml", help="What to search.")],
+    *,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=v", help="Change one option; repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; runs/NAME unless given.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue what is there, or start if nothing is.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Throw away what an earlier run left there.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Search a network and the accelerator it runs on together, beside three baselines.
+
+    Example: rhnas search digits --out runs/demo --resume
+    """
+    from rhnas.settings import load_settings
+    from rhnas.study import open_study
+
+    settings = load_settings(configuration, overrides or [])
+    directory = out if out is not None else Path("runs") / Path(configuration).stem
+    study = open_study(directory, settings, resume=resume, overwrite=overwrite)
+    if not study.finished:
+        from rhnas.codesign.run import run
+
+        with _Bars() as bars:
+            run(study, bars)
+    if not (directory / "report.html").exists():
+        from rhnas.report.render import render
+
+        render(directory)
+    result = study.result()
+    emit(result, json_output, lambda console: _print(console, result, directory))
+
+
+def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{result['task']}: accuracy on the test set, cost {result['how']}")
+    table.add_column("scheme")
+    table.add_column("accelerator")
+    for name in ("accuracy", "cycles", "ms", "µJ", "EDP (µJ ms)", "EDP ratio"):
+        table.add_column(name, justify="right")
+    for key, title in TITLES.items():
+        row = result[key]
+        table.add_row(
+            title,
+            row["label"],
+            f"{100 * row['accuracy']:.2f}%",
+            f"{row['cycles']:,}",
+            f"{row['latency_ms']:.4f}",
+            f"{row['energy_uj']:.3f}",
+            f"{row['edp_uj_ms']:.4g}",
+            f"{result['baseline']['edp_uj_ms'] / row['edp_uj_ms']:.2f}x",
+        )
+    console.print(table)
+    gap = result["found"]["gap"]
+    optimum = "" if gap is None else f"; its hardware is {100 * gap:.2f}% above the exact optimum"
+    console.print(f"{result['feasible_designs']:,} realizable designs{optimum}")
+    console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
+
+
+class _Bars:
+    """Progress on stderr: one bar per stage with its time left."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._progress: RichProgress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=stderr,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finish()
+        self._progress.stop()
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            total = next(task.total for task in self._progress.tasks if task.id == self._task)
+            self._progress.update(self._task, completed=total)
+
+    def stage(self, name: str, total: int) -> None:
+        """A new bar; the one before is full."""
+        self._finish()
+        self._task = self._progress.add_task(name, total=total, note="")
+
+    def update(self, done: int, note: str) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, note=note)
