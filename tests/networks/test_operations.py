@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rhnas.networks.spaces.registry import network_space
+from rhnas.networks.tables import LayerCounts
 from rhnas.platform import Objective, load_platform
 from rhnas.space import DesignBatch
 from rhnas.workload import Workload
@@ -54,3 +55,22 @@ def test_operation_is_the_cheapest_somewhere(winner, capsys):
             f" {bus}-bit bus; EDP of the others over its own: {ratios}"
         )
     assert min(others.values()) > 1
+
+
+def test_table_is_the_cost_models_answer_for_the_whole_network():
+    """Priced through the space's distinct layers, or asked for the workload itself: the same at one mu."""
+    platform, space, rng = load_platform("vta"), network_space("digits"), np.random.default_rng(0)
+    model, batch = platform.cost_model(), DesignBatch.of(platform.default())
+    cost = model.evaluate(batch, space.layers)
+    counts = LayerCounts.of(space)
+    even = [np.full(len(d.options), 1 / len(d.options)) for d in space.decisions]
+    mu = cost.totals(Objective.EDP, counts.expected(even)).mu
+    table = counts.table(cost, mu)
+    for _ in range(5):
+        architecture = space.sample(rng)
+        distinct, inverse = space.workload(architecture).unique
+        own = model.evaluate(batch, distinct)
+        cycles, energy = own.at(mu)
+        got = table.of(architecture)
+        np.testing.assert_allclose(got[0], cycles[:, inverse].sum(1) + own.launch_cycles, rtol=1e-12)
+        np.testing.assert_allclose(got[1], energy[:, inverse].sum(1) + own.launch_energy_pj, rtol=1e-12)

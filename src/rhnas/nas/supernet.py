@@ -124,13 +124,13 @@ class SuperNet(nn.Module):
         return self.alpha.masked_fill(~self.open, -torch.inf)
 
     def distribution(self) -> list[Tensor]:
-        """Probabilities per decision, float64 (O_d,), differentiable in alpha."""
-        rows = self.logits().softmax(1)
+        """Per decision its probabilities, float64 (O_d,), differentiable; on the CPU, as tables are."""
+        rows = self.logits().softmax(1).cpu()
         return [row[: len(d.options)] for row, d in zip(rows, self.space.decisions, strict=True)]
 
     def probabilities(self) -> list[FloatArray]:
         """The distribution as numpy, for ``LayerCounts.expected``."""
-        return [row.detach().cpu().numpy() for row in self.distribution()]
+        return [row.detach().numpy() for row in self.distribution()]
 
     def expected_cost(self, table: CostTable) -> ExpectedCost:
         """Expected cost of the drawn network on every design of a table, differentiable in alpha."""
@@ -148,14 +148,15 @@ class SuperNet(nn.Module):
 
     def draw(self, generator: torch.Generator) -> Draw:
         """Draw every decision from its distribution."""
-        rows = self.logits().detach().softmax(1)
+        rows = self.logits().detach().softmax(1).cpu()
         return self.path(tuple(torch.multinomial(rows, 1, generator=generator)[:, 0].tolist()))
 
     def path(self, architecture: Architecture) -> Draw:
         """The given network as if drawn."""
-        chosen = torch.tensor(self.space.check(architecture))
-        gates = torch.ones(len(architecture), requires_grad=True)
-        log_probabilities = self.logits().log_softmax(1)[torch.arange(len(chosen)), chosen]
+        device = self.alpha.device
+        chosen = torch.tensor(self.space.check(architecture), device=device)
+        gates = torch.ones(len(architecture), device=device, requires_grad=True)
+        log_probabilities = self.logits().log_softmax(1).gather(1, chosen[:, None])
         return Draw(architecture, gates, log_probabilities.sum())
 
     def forward(self, pictures: Tensor, draw: Draw) -> Tensor:
