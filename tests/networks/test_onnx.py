@@ -87,6 +87,7 @@ def test_a_written_zoo_network_comes_back(name: str, tmp_path: Path) -> None:
     assert back == workload
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # PyTorch's exporter uses deprecated parts of its own libraries.
 def test_an_exported_torch_network(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
