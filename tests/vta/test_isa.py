@@ -208,4 +208,8 @@ def test_micro_ops_pack_and_unpack():
 def test_synchronisation_only_is_a_transfer_of_nothing():
     nothing = Load(memory_type=Memory.INP, x_size=0, y_size=0, push_next=True)
     assert disassemble(decode(encode(nothing, DEFAULT), DEFAULT)) == "LOAD INP nothing; push next"
+    waiting = Store(
+        memory_type=Memory.UOP, x_size=0, y_size=0, pop_prev=True
+    )  # as upstream's runtime writes it
+    assert decode(encode(waiting, DEFAULT), DEFAULT) == waiting
     assert replace(nothing, push_next=False) == decode(2 << 7 | 1 << 96, DEFAULT)

@@ -119,6 +119,14 @@ def test_a_module_is_idle_one_cycle_between_two_instructions():
     assert gaps.tolist() == [2, 2, 2]
 
 
+def test_upstream_waits_for_stores_with_a_store_of_nothing():
+    """Its runtime ends programs so; the memory such a STORE names is UOP."""
+    waiting = Store(memory_type=Memory.UOP, x_size=0, y_size=0, x_stride=0, pop_prev=True, push_prev=True)
+    machine, cycles = timed(nop(push_next=True), waiting, Finish(pop_next=True))
+    assert cycles == [1, 1, 1]
+    assert machine.timeline["start"].tolist() == [29, 31, 33]
+
+
 def test_tokens_order_modules():
     load = Load(memory_type=Memory.INP, x_size=4, push_next=True)
     gemm = Gemm(pop_prev=True, push_next=True)

@@ -85,7 +85,8 @@ class Instruction:
 class Transfer(Instruction):
     """A strided 2-D copy; bases, sizes, stride and pads count tensors of the memory type.
 
-    ``x_size = 0`` copies nothing: the instruction only takes and posts its tokens.
+    ``x_size = 0`` copies nothing: the instruction only takes and posts its tokens (upstream's compiler names
+    UOP as the memory of such a STORE).
     """
 
     memory_type: Memory
@@ -270,11 +271,10 @@ def check(instruction: Instruction) -> None:
             bounds = f"{instruction.uop_bgn} to {instruction.uop_end}"
             raise ProgramError(f"{name} must have uop_bgn < uop_end", got=bounds)
     if isinstance(instruction, Transfer):
-        if (instruction.memory_type is Memory.OUT) != isinstance(instruction, Store):
-            raise ProgramError(
-                f"{name} field memory_type must be OUT for a STORE and only there",
-                got=instruction.memory_type.name,
-            )
+        stores = isinstance(instruction, Store)
+        if (instruction.memory_type is Memory.OUT) != stores and (instruction.x_size or not stores):
+            what = f"{name} field memory_type must be OUT for a STORE and only there"
+            raise ProgramError(what, got=instruction.memory_type.name)
         if instruction.x_size and not instruction.y_size:
             raise ProgramError(f"{name} field y_size must be at least 1 where x_size is", got=0)
 

@@ -226,7 +226,9 @@ def _check_stream(program: Program, table: NDArray[np.void]) -> None:
     empty = (table["iter_out"] == 0) | (table["iter_in"] == 0) | (table["uop_bgn"] >= table["uop_end"])
     moves = (opcode == Opcode.LOAD) | (opcode == Opcode.STORE)
     out = table["memory_type"] == Memory.OUT
-    wrong_memory = (out != (opcode == Opcode.STORE)) | (table["memory_type"] > max(Memory))
+    stores = opcode == Opcode.STORE
+    misplaced = (out != stores) & ((table["x_size"] > 0) | ~stores)
+    wrong_memory = misplaced | (table["memory_type"] > max(Memory))
     no_rows = (table["x_size"] > 0) & (table["y_size"] == 0)
     unknown = (opcode > max(Opcode)) | ((opcode == Opcode.ALU) & (table["alu_opcode"] > 6))
     for index in np.flatnonzero(unknown | (loops & empty) | (moves & (wrong_memory | no_rows))):
