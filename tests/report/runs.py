@@ -69,11 +69,8 @@ def scheme_row(platform: Platform, changes: dict[str, int], seed: int, accuracy:
     ]
     return {
         "accelerator": row,
-        "architecture": {
-            "space": SPACE.name,
-            "options": list(architecture),
-            "decisions": SPACE.describe(architecture),
-        },
+        "architecture": SPACE.describe(architecture),
+        "options": list(architecture),
         "accuracy_validation": accuracy - 0.001,
         "accuracy": accuracy,
         "accuracy_int8": None,

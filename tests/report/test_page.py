@@ -169,7 +169,7 @@ def test_text_from_files_is_escaped(tmp_path, result, without_plotly):
     result["fpga"] = evil
     result["how"] = evil
     result["found"]["layers"][0]["name"] = "</script>" + evil
-    result["found"]["architecture"]["decisions"]["stage1.block1.op"] = evil
+    result["found"]["architecture"]["stage1.block1.op"] = evil
     page = Page(page_of(Run.load(write_run(tmp_path, result))))
     assert not any("x" in load for load in page.loads)
 

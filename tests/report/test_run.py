@@ -34,7 +34,7 @@ def test_everything_of_a_finished_run_is_read(run_directory, result):
     assert list(run.schemes) == list(SCHEMES)
     assert run.schemes["found"].number("by_technology", "horowitz45", "energy_uj") is not None
     assert run.schemes["found"].how("cycles") == "modelled"
-    assert run.schemes["found"].architecture == result["found"]["architecture"]["decisions"]
+    assert run.schemes["found"].architecture == result["found"]["architecture"]
     assert run.verify == VERIFY
     assert run.clock_mhz == 100
     assert list(run.series("search")) == ["baseline", "hardware_only", "found"]

@@ -13,6 +13,9 @@ from rhnas.report.words import integer, significant
 Figure = dict[str, Any]
 
 SYMBOLS = {"baseline": "square", "hardware_only": "diamond", "two_stage": "star", "found": "circle"}
+SIZES = {"baseline": 19, "hardware_only": 15, "two_stage": 15, "found": 15}
+"""Of markers; the baseline, drawn first, shows also where another stands on it."""
+
 DASHES = {"baseline": "dot", "hardware_only": "dash", "two_stage": "dashdot", "found": "solid"}
 
 
@@ -122,7 +125,7 @@ def pareto(run: Run) -> Figure | None:
 def _pareto_trace(name: str, kept: Sequence[tuple[float, float]], panel: int) -> Figure:
     scheme = name in SYMBOLS
     marker: Figure = (
-        {"size": 15, "symbol": SYMBOLS[name], "color": colour(name)}
+        {"size": SIZES[name], "symbol": SYMBOLS[name], "color": colour(name)}
         if scheme
         else {"size": 5, "color": "--muted", "opacity": 0.55}
     )

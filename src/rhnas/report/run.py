@@ -140,7 +140,6 @@ class Scheme:
     def architecture(self) -> dict[str, str]:
         """The network in words: decision to option."""
         given = self.values.get("architecture")
-        given = given.get("decisions") if isinstance(given, Mapping) else None
         return {str(k): str(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
 
     def number(self, *path: str) -> float | None:

@@ -111,11 +111,16 @@ def gains(run: Run) -> str:
         )
     hardware, joint = base / two, two / found
     text = (
-        f"<p>A better accelerator for the baseline’s own network (two stages) makes energy-delay "
-        f"{lower(hardware)}; searching both together makes it another {lower(joint)}. {_verdict(joint)} "
+        f"<p>A better accelerator for the baseline’s own network (two stages) needs {_product(hardware)} the "
+        f"baseline; searching both together needs {_product(joint)} two stages. {_verdict(joint)} "
         f"First energy profile, one clock for all, {badge(run.schemes['found'].how('edp_uj_ms'))}.</p>"
     )
     return section("gains", title, text, _waterfall(hardware, joint))
+
+
+def _product(ratio: float) -> str:
+    words = lower(ratio)
+    return "the same energy-delay as" if words == "equal" else f"{words} energy-delay than"
 
 
 def _verdict(joint: float) -> str:
