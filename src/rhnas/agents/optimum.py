@@ -130,7 +130,7 @@ def cached_optimum(
         options: The options the cost model was made with.
         progress: Told how far the sweep is.
     """
-    path = cache_folder() / "optimum" / f"{_identity(designs, costs, options)}.json"
+    path = cache_folder() / "optimum" / f"{identity(designs, costs, options)}.json"
     known = _read(path, designs)
     if known is not None:
         return known
@@ -166,7 +166,8 @@ def _read(path: Path, designs: FeasibleSet) -> Optimum | None:
         return None
 
 
-def _identity(designs: FeasibleSet, costs: DesignCosts, options: Mapping[str, Any]) -> str:
+def identity(designs: FeasibleSet, costs: DesignCosts, options: Mapping[str, Any]) -> str:
+    """A name for all that costs depend on: feasible designs, layers, objective, model, options, sources."""
     described = {
         "choices": [[choice.name, *choice.values] for choice in designs.space.choices],
         "feasible": hashlib.sha256(np.packbits(designs.allowed).tobytes()).hexdigest(),
