@@ -1,13 +1,15 @@
 """Small worlds in which the joint search can be checked by brute force."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rhnas.networks.spaces.registry import network_space
 from rhnas.networks.spaces.residual import ResidualSpace
-from rhnas.platform import Cost, CostModel
+from rhnas.platform import Cost, CostModel, Platform
+from rhnas.settings import Settings, load_settings
 from rhnas.space import Choice, DesignBatch, Rule, Space
 from rhnas.workload import IntArray, Layer
 
@@ -69,3 +71,65 @@ def toy_space() -> Space:
 @pytest.fixture(scope="session")
 def digits() -> ResidualSpace:
     return network_space("digits")
+
+
+class ToyPlatform(Platform):
+    """The toy space as a platform."""
+
+    name = "toy"
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def parse(self, text: str) -> dict[str, int]:
+        raise NotImplementedError
+
+    def label(self, row: Mapping[str, int]) -> str:
+        return "x".join(str(value) for value in row.values())
+
+    def space(self, name: str) -> Space:
+        return self._space
+
+    def cost_model(self, **options: Any) -> CostModel:
+        return ToyModel()
+
+    def rules(self, **levels: Any) -> tuple[Rule, ...]:
+        fits = levels["limits"]["lanes"] if levels["limits"] else 6
+        return (
+            Rule(
+                name="lanes",
+                level="limit",
+                invariant="few lanes",
+                reason="toy",
+                source="toy",
+                slack=lambda batch: (fits - batch["rows"] - batch["columns"]).astype(np.float64),
+            ),
+        )
+
+    def default(self) -> dict[str, int]:
+        return {"rows": 2, "columns": 2, "buffer": 0}
+
+    def config(self, row: Mapping[str, int]) -> Mapping[str, int]:
+        return row
+
+
+@pytest.fixture
+def toy_platform(toy_space: Space, monkeypatch: pytest.MonkeyPatch) -> ToyPlatform:
+    """Makes every run search the toy space."""
+    platform = ToyPlatform(toy_space)
+    monkeypatch.setattr("rhnas.codesign.problem.load_platform", lambda name: platform)
+    return platform
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Settings:
+    """Seconds of search on a few real digits."""
+    return load_settings(
+        "digits",
+        [
+            *("task.train=96", "task.validation=48", "task.test=64", "platform.fpga=none"),
+            *("nas.epochs=3", "nas.warmup=1", "nas.batch=48", "nas.candidates=3", "nas.finalists=1"),
+            *("train.epochs=2", "train.batch=48", "agent.evaluations=16", "agent.batch=4", "agent.every=1"),
+            *("run.checkpoint_s=0", "run.optimum=true", "run.threads=1", "objective.weight=0.3"),
+        ],
+    )

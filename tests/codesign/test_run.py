@@ -1,0 +1,179 @@
+"""Whole runs on a toy platform and real digits: what comes out, and that a kill changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rhnas.codesign.choice import Finalist, choose
+from rhnas.codesign.run import run
+from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, SettingsError
+from rhnas.settings import Settings, parse_settings
+from rhnas.study import CHECKPOINT, Study
+
+SCHEMES = ("baseline", "hardware_only", "two_stage", "found")
+
+
+class Killed(BaseException):
+    """Stands for kill -9 where a process of its own would take too long."""
+
+
+def without_times(value):
+    """A result without what may differ between two runs: seconds."""
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k != "seconds"}
+    return value
+
+
+def run_killed_after(study: Study, records: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    append, done = Study.append, []
+
+    def appended(self: Study, record: dict) -> None:
+        if len(done) == records:
+            # A kill may fall within a line.
+            with (self.directory / "trials.jsonl").open("a") as stream:
+                stream.write('{"torn": ')
+            raise Killed
+        append(self, record)
+        done.append(record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "append", appended)
+        with pytest.raises(Killed):
+            run(study)
+
+
+@pytest.fixture(scope="module")
+def reference(tiny: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The uninterrupted run, kept for all tests of this module."""
+    return {"directory": tmp_path_factory.mktemp("reference") / "run", "settings": tiny}
+
+
+@pytest.fixture
+def finished(reference: dict, toy_platform) -> Study:
+    study = Study(reference["directory"], reference["settings"])
+    if not study.finished:
+        run(study)
+    return study
+
+
+def test_a_run_keeps_its_promises(finished: Study, tiny: Settings) -> None:
+    result = finished.result()
+    for key in SCHEMES:
+        row = result[key]
+        assert row["realizable"]
+        assert 0 <= row["accuracy"] <= 1
+        assert row["accuracy_int8"] is None
+        assert row["cycles"] == sum(layer["cycles"] for layer in row["layers"])
+        assert row["energy_uj"] == pytest.approx(sum(layer["energy_uj"] for layer in row["layers"]))
+        assert row["macs"] == sum(layer["macs"] for layer in row["layers"])
+        assert row["latency_ms"] == pytest.approx(row["cycles"] / 1e5)
+        assert row["edp_uj_ms"] == pytest.approx(row["energy_uj"] * row["latency_ms"])
+        assert row["evaluations"] <= tiny.agent.evaluations
+        assert set(row["by_technology"]) == set(tiny.platform.technologies)
+    assert result["baseline"]["accelerator"] == {"rows": 2, "columns": 2, "buffer": 0}
+    assert result["two_stage"]["options"] == result["baseline"]["options"]
+    assert result["two_stage"]["edp_uj_ms"] <= result["baseline"]["edp_uj_ms"]
+    assert result["found"]["gap"] >= 0
+    assert result["ratios"]["edp"] == min(row["edp"] for row in result["ratios_by_technology"].values())
+    assert result["provenance"]["configuration"] == tiny.identity()
+    ratio = result["baseline"]["edp_uj_ms"] / result["two_stage"]["edp_uj_ms"]
+    assert result["ratios_two_stage"]["edp"] == pytest.approx(ratio)
+
+
+def test_trials_tell_the_story(finished: Study, tiny: Settings) -> None:
+    found = [t for t in finished.trials() if t.get("scheme") == "found" and t["stage"] == "search"]
+    assert [trial["step"] for trial in found] == sorted(trial["step"] for trial in found)
+    assert found[-1]["step"] == found[-1]["steps"]
+    assert not any(trial["proposed"] for trial in found if not trial["learning"])
+    assert all(0 <= trial["entropy"] <= 1 for trial in found)
+    assert max(trial["evaluations"] for trial in found) <= tiny.agent.evaluations
+    assert all(trial["best"] <= 0 for trial in found), "the baseline design is always in the archive"
+
+
+@pytest.mark.parametrize("records", [0, 13, 22])
+def test_a_kill_anywhere_changes_nothing(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: int
+) -> None:
+    study = Study(tmp_path / "run", finished.settings)
+    run_killed_after(study, records, monkeypatch)
+    resumed = run(Study(tmp_path / "run", finished.settings))
+    assert without_times(resumed) == without_times(finished.result())
+    assert study.trials() == finished.trials()
+
+
+def test_a_finished_run_is_not_run_again(finished: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rhnas.codesign.run.Problem.of", lambda settings: pytest.fail("must not search"))
+    assert run(finished) == finished.result()
+
+
+def test_a_corrupt_checkpoint_is_kept_aside(finished: Study, tmp_path: Path, monkeypatch) -> None:
+    study = Study(tmp_path / "run", finished.settings)
+    run_killed_after(study, 5, monkeypatch)
+    path = study.directory / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match=r"moved to .*checkpoint\.pt\.corrupt"):
+        run(study)
+    assert (study.directory / "checkpoint.pt.corrupt").exists()
+    assert without_times(run(study)) == without_times(finished.result())
+
+
+def test_what_cannot_work_is_said_before_anything_is_spent(tiny: Settings, toy_platform, tmp_path) -> None:
+    def attempt(**groups):
+        tree = tiny.to_dict()
+        for group, values in groups.items():
+            tree[group] |= values
+        settings = Settings.model_validate(tree)
+        run(Study(tmp_path / str(len(list(tmp_path.iterdir()))), settings))
+
+    with pytest.raises(InfeasibleDesignError, match="limits lanes=-1"):
+        attempt(platform={"limits": {"lanes": -1}})
+    with pytest.raises(SettingsError, match="network space"):
+        attempt(task={"space": "digit"})
+    with pytest.raises(DataError):
+        attempt(task={"data": "no_such_folder"})
+    with pytest.raises(DataError):
+        attempt(task={"train": 10**6})
+    with pytest.raises(SettingsError, match="agent must be one of"):
+        attempt(agent={"name": "pppo"})
+
+
+def test_a_device_that_is_not_there_is_refused(tiny: Settings, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    tree = tiny.to_dict() | {"run": {"device": "cuda"}}
+    with pytest.raises(SettingsError, match="use cpu or auto"):
+        run(Study(tmp_path / "run", Settings.model_validate(tree)))
+
+
+def test_cost_never_buys_accuracy_off() -> None:
+    cheap = Finalist(architecture=(0,), accuracy=0.90, cost=1.0)
+    good = Finalist(architecture=(1,), accuracy=0.99, cost=9.0)
+    close = Finalist(architecture=(2,), accuracy=0.987, cost=5.0)
+    assert choose([cheap, good, close], None, 0.003) is close, "equality with the tolerance counts"
+    assert choose([cheap, good, close], 0.90, 0.0) is cheap
+    assert choose([cheap, close], 0.999, 0.003) is close
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_s", [4.0, 8.0, 12.0])
+def test_kill_9_on_the_real_thing(tiny: Settings, tmp_path: Path, wait_s: float) -> None:
+    config = tmp_path / "tiny.toml"
+    settings = parse_settings(tiny.to_toml(), ["run.optimum=false", "platform.fpga=xczu3eg"])
+    config.write_text(settings.to_toml())
+
+    def command(name: str) -> list[str]:
+        out = str(tmp_path / name)
+        return [sys.executable, "-m", "rhnas", "search", str(config), "--out", out, "--resume", "--json"]
+
+    whole = subprocess.run(command("whole"), capture_output=True, text=True, check=True)
+    process = subprocess.Popen(command("cut"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(wait_s)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    resumed = subprocess.run(command("cut"), capture_output=True, text=True, check=True)
+    assert without_times(json.loads(resumed.stdout)) == without_times(json.loads(whole.stdout))
