@@ -12,22 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.isa import (
-    Alu,
-    AluOp,
-    Finish,
-    Gemm,
-    Instruction,
-    Load,
-    Memory,
-    MicroOp,
-    Opcode,
-    Store,
-    assemble,
-    encode_uops,
-)
+from rhnas.vta.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Opcode, Store, assemble
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.simulate.run import simulate, time
+from rhnas.vta.uops import MicroOp, encode_uops
 
 DESIGNS = {
     "default": AcceleratorConfig(),

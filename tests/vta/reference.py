@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Opcode, Store, decode_uop
+from rhnas.vta.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Opcode, Store
+from rhnas.vta.uops import decode_uop
 
 
 class Interpreter:

@@ -20,18 +20,15 @@ from rhnas.vta.isa import (
     Gemm,
     Load,
     Memory,
-    MicroOp,
     Opcode,
     Store,
     assemble,
     decode,
     decode_table,
-    decode_uop,
     encode,
-    encode_uops,
     layout,
-    uop_layout,
 )
+from rhnas.vta.uops import MicroOp, decode_uop, encode_uops, uop_layout
 
 DEFAULT = AcceleratorConfig()
 CONFIGS = [

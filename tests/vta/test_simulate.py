@@ -11,22 +11,10 @@ from hypothesis import strategies as st
 
 from rhnas.errors import ProgramError
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.isa import (
-    Alu,
-    AluOp,
-    Finish,
-    Gemm,
-    Instruction,
-    Load,
-    Memory,
-    MicroOp,
-    Opcode,
-    Store,
-    assemble,
-    encode_uops,
-)
+from rhnas.vta.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, Opcode, Store, assemble
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.simulate.run import simulate
+from rhnas.vta.uops import MicroOp, encode_uops
 
 from .reference import Interpreter, in_sequence
 

@@ -1,4 +1,4 @@
-"""The instruction set: 128-bit instructions and 32-bit micro-ops with fields sized by the configuration.
+"""The instruction set: 128-bit instructions with fields sized by the configuration.
 
 For the default configuration every bit lies where upstream VTA puts it (apache/tvm-vta ``hw_spec.h``,
 ``hw_spec_const.h``). An instruction is two 64-bit words, least significant bit first, and no field straddles
@@ -198,7 +198,8 @@ class Field:
         return value - (1 << self.width) if value > self.limits[1] else value
 
 
-def _pack(low: int, *widths: tuple[str, int]) -> Iterator[Field]:
+def pack(low: int, *widths: tuple[str, int]) -> Iterator[Field]:
+    """Fields of these names and widths, one above the other from bit ``low`` on."""
     for name, width in widths:
         yield Field(name, low, width, signed=name == "imm")
         low += width
@@ -222,9 +223,9 @@ def layout(opcode: Opcode, config: AcceleratorConfig) -> tuple[Field, ...]:
         [108]
     """
     if opcode is Opcode.FINISH:
-        return tuple(_pack(0, *_TOKENS))
+        return tuple(pack(0, *_TOKENS))
     if opcode in (Opcode.LOAD, Opcode.STORE):
-        wide = (*_pack(0, *_TOKENS, *_ADDRESS), *_pack(WORD_BITS, *_SIZES, *_PADS))
+        wide = (*pack(0, *_TOKENS, *_ADDRESS), *pack(WORD_BITS, *_SIZES, *_PADS))
         known = {field.name for field in fields(KINDS[opcode])} | {"opcode"}
         return tuple(field for field in wide if field.name in known)
     uop, inp, wgt, acc = index_bits(config)
@@ -243,10 +244,10 @@ def layout(opcode: Opcode, config: AcceleratorConfig) -> tuple[Field, ...]:
     )
     if opcode is Opcode.GEMM:
         last = (("wgt_factor_out", wgt), ("wgt_factor_in", wgt))
-        return (*_pack(0, *_TOKENS, *bounds), *_pack(WORD_BITS, *factors, *last))
+        return (*pack(0, *_TOKENS, *bounds), *pack(WORD_BITS, *factors, *last))
     operation = (("alu_opcode", ALU_OPCODE_BITS), ("use_imm", 1), ("imm", IMMEDIATE_BITS))
-    low = (field for field in _pack(0, *_TOKENS, *bounds) if field.name != "reset")
-    return (*low, *_pack(WORD_BITS, *factors, *operation))
+    low = (field for field in pack(0, *_TOKENS, *bounds) if field.name != "reset")
+    return (*low, *pack(WORD_BITS, *factors, *operation))
 
 
 def index_bits(config: AcceleratorConfig) -> tuple[int, int, int, int]:
@@ -380,47 +381,3 @@ def decode_table(words: NDArray[np.uint64], config: AcceleratorConfig) -> NDArra
             value = (half & np.uint64((1 << field.width) - 1)).astype(np.int64)
             table[field.name][rows] = np.where(value > field.limits[1], value - (1 << field.width), value)
     return table
-
-
-@dataclass(frozen=True)
-class MicroOp:
-    """Scratchpad indices of one step; ``src`` is an input for GEMM and an accumulator for ALU."""
-
-    dst: int
-    src: int
-    wgt: int = 0
-
-
-def uop_layout(opcode: Opcode, config: AcceleratorConfig) -> tuple[Field, ...]:
-    """Fields of a micro-op: dst has A bits, then src I (GEMM) or A (ALU), then, for GEMM, wgt W.
-
-    Example:
-        >>> [(f.name, f.low, f.width) for f in uop_layout(Opcode.GEMM, AcceleratorConfig())]
-        [('dst', 0, 11), ('src', 11, 11), ('wgt', 22, 10)]
-    """
-    _, inp, wgt, acc = index_bits(config)
-    if opcode is Opcode.ALU:
-        return tuple(_pack(0, ("dst", acc), ("src", acc)))
-    return tuple(_pack(0, ("dst", acc), ("src", inp), ("wgt", wgt)))
-
-
-def encode_uops(uops: Sequence[MicroOp], opcode: Opcode, config: AcceleratorConfig) -> NDArray[np.uint32]:
-    """Encode micro-ops for GEMM or ALU.
-
-    Returns:
-        uint32 (n,).
-
-    Raises:
-        ProgramError: An index does not fit its field.
-    """
-    bits = uop_layout(opcode, config)
-    words = [
-        sum(field.place(getattr(uop, field.name), f"micro-op {index}:") for field in bits)
-        for index, uop in enumerate(uops)
-    ]
-    return np.array(words, dtype=np.uint32)
-
-
-def decode_uop(word: int, opcode: Opcode, config: AcceleratorConfig) -> MicroOp:
-    """The micro-op of a 32-bit number, as GEMM or ALU reads it."""
-    return MicroOp(**{field.name: field.take(int(word)) for field in uop_layout(opcode, config)})

@@ -388,16 +388,3 @@ def execute(table, sequence, memories, shape, pads, dram, report):  # type: igno
                 legal = store(insn, index, address, pads, dram, report)
         if not legal:
             return
-
-
-@entry
-def mark_stores(table, memory, pages):  # type: ignore[no-untyped-def]
-    """Mark the DRAM pages that STOREs will write; those out of range fail when they run."""
-    for insn in table:
-        if insn.opcode != _OP_STORE or insn.x_size == 0:
-            continue
-        for y in range(insn.y_size):
-            start = memory.base + (insn.dram_base + y * insn.x_stride) * memory.tensor_bytes
-            end = start + insn.x_size * memory.tensor_bytes
-            for page in range(start >> PAGE_BITS, min((end - 1) >> PAGE_BITS, len(pages) - 1) + 1):
-                pages[page] = True

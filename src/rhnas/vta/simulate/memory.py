@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rhnas.errors import ProgramError
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.simulate.kernel import inner
+from rhnas.vta.isa import Opcode
+from rhnas.vta.simulate.kernel import entry, inner
 
 ADDRESS_BITS = 32
 """The host registers that hold base addresses have 32 bits (VCR.scala)."""
@@ -20,6 +21,8 @@ PAGE_BYTES = 1 << PAGE_BITS
 PAGES = DRAM_BYTES >> PAGE_BITS
 MAX_PAGES = 1 << 18
 """Pages a program may fill: 1 GiB."""
+
+_STORE = int(Opcode.STORE)
 
 ByteArray = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]
@@ -123,3 +126,16 @@ class Scratchpads(NamedTuple):
 def place(dram, address):  # type: ignore[no-untyped-def]
     """Where a byte lies in ``dram.data``."""
     return (np.int64(dram.slot[address >> PAGE_BITS]) << PAGE_BITS) | (address & (PAGE_BYTES - 1))
+
+
+@entry
+def mark_stores(table, memory, pages):  # type: ignore[no-untyped-def]
+    """Mark the DRAM pages that STOREs will write; those out of range fail when they run."""
+    for insn in table:
+        if insn.opcode != _STORE or insn.x_size == 0:
+            continue
+        for y in range(insn.y_size):
+            start = memory.base + (insn.dram_base + y * insn.x_stride) * memory.tensor_bytes
+            end = start + insn.x_size * memory.tensor_bytes
+            for page in range(start >> PAGE_BITS, min((end - 1) >> PAGE_BITS, len(pages) - 1) + 1):
+                pages[page] = True

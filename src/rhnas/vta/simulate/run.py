@@ -14,8 +14,8 @@ from rhnas.vta.disassemble import describe
 from rhnas.vta.isa import WORD_BITS, Memory, Opcode, decode, decode_table
 from rhnas.vta.program import Program
 from rhnas.vta.simulate.clock import MEMORY, STORE, Laws, Machine, new_machine, run
-from rhnas.vta.simulate.execute import Doubt, Fault, Indices, Report, execute, mark_stores
-from rhnas.vta.simulate.memory import PAGES, Dram, Scratchpads
+from rhnas.vta.simulate.execute import Doubt, Fault, Indices, Report, execute
+from rhnas.vta.simulate.memory import PAGES, Dram, Scratchpads, mark_stores
 from rhnas.vta.simulate.port import COMPUTE, LOAD
 from rhnas.vta.timing import UOP_BYTES, TimingProfile, profile_named
 
