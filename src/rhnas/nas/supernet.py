@@ -179,6 +179,8 @@ class SuperNet(nn.Module):
             shortcut_gate = draw.gates[0] if stage == block == 0 else None
             values = self._residual(self._block(stage, block, op, channels), op, values, gate, shortcut_gate)
         pooled = values.mean(dim=(2, 3))  # (N, C)
+        # Pictures differ little beside what all have in common; without this the first epochs learn nothing.
+        pooled = functional.batch_norm(pooled, None, None, training=True, eps=BATCH_NORM_EPSILON)
         return functional.linear(pooled, self.classifier[:, : pooled.shape[1]], self.bias)
 
     def _residual(
