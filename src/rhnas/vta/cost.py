@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
@@ -11,16 +13,9 @@ import numpy as np
 from rhnas.errors import SettingsError
 from rhnas.platform import Cost, CostModel
 from rhnas.space import DesignBatch
-from rhnas.vta.cost_kernel import (
-    CODES_AT,
-    FIXED_EVENTS,
-    evaluate_groups,
-    fixed_energy,
-    front_of,
-    price_tiles,
-    row_energy,
-)
+from rhnas.vta.cost_kernel import evaluate_pairs, hull_rows, price_tiles
 from rhnas.vta.cost_price import Laws, Price
+from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
@@ -30,9 +25,9 @@ from rhnas.workload import FloatArray, IntArray, Layer, LayerKind
 
 SCHEDULES = {"best": BEST, "upstream": UPSTREAM}
 
-DESIGNS_PER_CALL = 2048
-"""Designs priced at a time: bounds memory."""
-HULL_POINTS = 8
+CHUNKS_PER_CORE = 8
+"""Pieces of a batch per core; pairs differ in effort, so that a few more pieces than cores even it out."""
+HULL_POINTS = 32
 """First guess at the longest hull; where one is longer, the batch is priced again with more room."""
 
 
@@ -184,16 +179,12 @@ class VtaCostModel(CostModel):
         """
         nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
         laws = Laws.of(self.timing, int(batch[BUS][0]))
-        front, count = front_of(nests, laws, room_bits(batch)[0], self._schedule, False)
-        if count == 0:
-            return None
         event_pj = event_energy(self.technology, batch)[0]
-        energy = np.array(
-            [row_energy(r, fixed_energy(nests[r[CODES_AT]], event_pj), event_pj) for r in front[:count]]
-        )
-        score = energy if np.isinf(mu) else front[:count, 0] + mu * energy
-        ties = np.lexsort((front[:count, 0], energy, score))
-        mapping = Mapping.of_codes(front[ties[0], CODES_AT:])
+        rows, energy = hull_rows(nests, laws, room_of(batch)[0], event_pj)
+        if len(rows) == 0:
+            return None
+        score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
+        mapping = Mapping.of_codes(rows[int(score.argmin()), CODES_AT:])
         return mapping, self.breakdown(batch, layer, mapping)
 
     def breakdown(self, batch: DesignBatch, layer: Layer, mapping: Mapping) -> Breakdown:
@@ -204,12 +195,13 @@ class VtaCostModel(CostModel):
             layer: The layer.
             mapping: As ``best_mapping`` gives it, or anybody's tiles.
         """
-        form, tile_h, tile_w, tile_ci, tile_co, order, threads = mapping.codes
-        nest = nests_of([layer], arrays_of(batch), self._schedule)[0, 0, form]
+        nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
         laws = Laws.of(self.timing, int(batch[BUS][0]))
-        own = UPSTREAM if nest["start_resets"] else BEST
-        priced, uops = price_tiles(nest, laws, (tile_h, tile_w, tile_ci, tile_co, order, threads, own))
-        return Breakdown.of(nest, priced, uops, event_energy(self.technology, batch)[0], laws.bus)
+        codes = np.array(mapping.codes, dtype=np.int64)
+        priced, needs = price_tiles(nests, laws, codes)
+        return Breakdown.of(
+            nests[codes[0]], priced, needs[3], event_energy(self.technology, batch)[0], laws.bus
+        )
 
     def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> tuple[IntArray, FloatArray, IntArray]:
         """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L)."""
@@ -221,23 +213,20 @@ class VtaCostModel(CostModel):
         present, first = np.unique(group_of[order], return_index=True)
         ends = np.append(first[1:], len(order))
         groups = np.stack([present // len(buses), present % len(buses), first, ends], axis=1)
-        points = HULL_POINTS
+        nests = nests_of(layers, arrays, self._schedule)
+        room, event_pj = room_of(batch)[order], event_energy(self.technology, batch)[order]
+        given = (nests, laws, groups.astype(np.int64), room, event_pj)
+        shape, points = (len(batch), len(layers)), HULL_POINTS
         while True:
-            cycles, energy, found = evaluate_groups(
-                nests_of(layers, arrays, self._schedule),
-                laws,
-                groups.astype(np.int64),
-                room_bits(batch)[order],
-                event_energy(self.technology, batch)[order],
-                self._schedule,
-                points,
-            )
-            if found.max(initial=0) <= points:
+            cycles = np.zeros((*shape, points), dtype=np.int64)
+            energy, found = np.zeros((*shape, points)), np.zeros(shape, dtype=np.int64)
+            _in_threads(len(groups) * len(layers), given, (cycles, energy, found))
+            longest = int(found.max(initial=1))
+            if longest <= points:
                 break
-            points = int(found.max())
-        points = max(1, int(found.max(initial=0)))
+            points = longest
         back = np.argsort(order)
-        return cycles[back, :, :points], energy[back, :, :points], found[back]
+        return cycles[back, :, :longest], energy[back, :, :longest], found[back]
 
     def _launch_energy(self, batch: DesignBatch) -> FloatArray:
         """Energy of fetching FINISH, pJ, (B,)."""
@@ -247,15 +236,24 @@ class VtaCostModel(CostModel):
         return np.asarray(beats * event_pj[:, EVENTS.index("beats")] + instruction)
 
 
+def _in_threads(pairs: int, given: tuple[Any, ...], results: tuple[Any, ...]) -> None:
+    """Run the compiled search, which holds no lock, on every core; each pair writes its own places."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pieces = min(cores * CHUNKS_PER_CORE, pairs)
+    with ThreadPoolExecutor(cores) as pool:
+        starts = [np.arange(start, pairs, pieces) for start in range(pieces)]
+        list(pool.map(lambda chunk: evaluate_pairs(*(*given, chunk, *results)), starts))
+
+
 def arrays_of(batch: DesignBatch) -> IntArray:
     """LOG_BATCH, LOG_BLOCK_IN and LOG_BLOCK_OUT of a batch, int64 (B, 3)."""
     return np.stack([batch[BATCH], batch[BLOCK_IN], batch[BLOCK_OUT]], axis=1)
 
 
-def room_bits(batch: DesignBatch) -> IntArray:
-    """log2 depths of inp, wgt, acc and uop, int64 (B, 4)."""
+def room_of(batch: DesignBatch) -> IntArray:
+    """Depths of inp, wgt, acc and uop in tensors, int64 (B, 4)."""
     depth = DerivedDepths.of(batch)
-    return np.stack([depth.inp, depth.wgt, depth.acc, depth.uop], axis=1)
+    return np.int64(1) << np.stack([depth.inp, depth.wgt, depth.acc, depth.uop], axis=1)
 
 
 def compulsory(layer: Layer) -> tuple[int, int, int]:

@@ -1,35 +1,40 @@
 """The compiled search over mappings: every tiling, order and thread count that fits, pruned exactly.
 
 What a mapping costs depends on the array and the bus; the buffers only decide whether it fits and what an
-access costs. So designs are grouped by array and bus, the mappings of a layer are enumerated once per group,
-and those that another beats in every respect are dropped: one that is no slower, counts no more of any event
-and needs no more of any scratchpad is at least as good on every design. Each design then takes the lower hull
-of what fits it.
+access costs. So designs are grouped by array and bus, and the mappings of a layer are priced once per group.
+A mapping is dropped at once where a faster one that fits the smallest buffers of the group, with every access
+at its dearest, needs no more energy than this one with every access at its cheapest: on no design can it be
+better. The others are sorted by cycles; each design walks that list from the fastest mapping on, keeps what
+fits and saves energy, and stops where a bound on the energy of all that follow says that nothing can.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
 
 from rhnas.vta.cost_price import Laws, Price, price
-from rhnas.vta.mapping_nest import BEST, FORMS, PIXELS_OUTER, UPSTREAM, Nest, ceil_div
+from rhnas.vta.cost_stairs import (
+    COLUMNS,
+    STEPS,
+    Group,
+    Stairs,
+    beaten,
+    build,
+    energy_of,
+    fill_fixed,
+    fits_design,
+    step_at,
+)
+from rhnas.vta.mapping_compile import compiled, entry
+from rhnas.vta.mapping_nest import BEST, FORMS, UPSTREAM, Nest, ceil_div
 from rhnas.vta.mapping_tiles import Axis, Streams, Tiling, axes_of, channel_groups, needs_of, streams_of
 from rhnas.workload import FloatArray, IntArray
 
-COMPARED = 11
-"""First columns of a front's rows, compared for dominance: cycles, six counts, four needs."""
-EVENTS_AT, NEEDS_AT, CODES_AT = 1, 7, 11
-"""Where counts (beats, fills of inp, wgt and acc, instructions, micro-ops), needs (log2) and codes begin."""
-COLUMNS = CODES_AT + 7
-"""A row ends with the mapping's codes: form, tile_h, tile_w, tile_ci, tile_co, order, threads."""
-FIXED_EVENTS = 5
-"""Events before the counted ones: they depend on the form alone."""
 START_ROWS = 256
 
 
-@njit(cache=True)
+@compiled
 def tile_sizes(size: int, exact: bool) -> IntArray:
     """Distinct ceil(size / k), ascending; with ``exact`` only divisors, as TVM's splits have it."""
     sizes = np.empty(size, dtype=np.int64)
@@ -41,262 +46,309 @@ def tile_sizes(size: int, exact: bool) -> IntArray:
     return sizes[:found]
 
 
-@njit(cache=True)
-def bits_for(need: int) -> int:
-    """log2 of the smallest depth that holds ``need`` tensors."""
-    bits = 0
-    while (1 << bits) < need:
-        bits += 1
-    return bits
+@compiled
+def grown(rows: IntArray) -> IntArray:
+    """The rows with twice the room."""
+    larger = np.empty((2 * rows.shape[0], COLUMNS), dtype=np.int64)
+    for index in range(rows.shape[0]):
+        for column in range(COLUMNS):
+            larger[index, column] = rows[index, column]
+    return larger
 
 
-@njit(cache=True)
-def insert(front: IntArray, count: int, row: IntArray) -> tuple[IntArray, int]:
-    """Add a mapping unless another of its form dominates it; drop those it dominates."""
-    kept = 0
-    for index in range(count):
-        other = front[index]
-        if other[CODES_AT] == row[CODES_AT]:
-            row_wins, other_wins = True, True
-            for column in range(COMPARED):
-                row_wins &= row[column] <= other[column]
-                other_wins &= other[column] <= row[column]
-            if other_wins:
-                return front, count
-            if row_wins:
-                continue
-        if kept < index:
-            front[kept] = other
-        kept += 1
-    if kept == len(front):
-        grown = np.empty((2 * kept, COLUMNS), dtype=np.int64)
-        grown[:kept] = front
-        front = grown
-    front[kept] = row
-    return front, kept + 1
-
-
-@njit(cache=True)
-def front_of(
-    nests: npt.NDArray[np.void], laws: Laws, room_bits: IntArray, schedule: int, keep_needs: bool
-) -> tuple[IntArray, int]:
-    """Mappings of a layer that no other one dominates.
-
-    Args:
-        nests: Records of ``NEST``, (FORMS,).
-        laws: Timing and bus.
-        room_bits: int64 (4,): log2 depth of inp, wgt, acc and uop; what does not fit is left out.
-        schedule: ``BEST`` or ``UPSTREAM``.
-        keep_needs: Whether needs count in comparisons, so that the front serves smaller buffers as well.
-
-    Returns:
-        (rows int64 (>= N, COLUMNS), N).
-    """
-    front, count = np.empty((START_ROWS, COLUMNS), dtype=np.int64), 0
-    for form in range(FORMS):
-        nest = nests[form]
-        if nest.valid:
-            exact = schedule == UPSTREAM and nest.start_resets > 0
-            own = UPSTREAM if exact else BEST
-            for tile_h in tile_sizes(nest.out_h, exact):
-                for tile_w in tile_sizes(nest.out_w, exact):
-                    fitted, front, count = channel_tilings(
-                        nest, laws, room_bits, (form, tile_h, tile_w, own, int(keep_needs)), front, count
-                    )
-                    if not fitted:
-                        break
-    return front, count
-
-
-@njit(cache=True)
+@compiled
 def splits(s: Streams, h: Axis, exact: bool) -> bool:
     """Whether two threads have work; TVM gives each the same number of channel or row tiles."""
     return s.tiles > 1 and not (exact and s.channel_tiles % 2 and h.tiles % 2)
 
 
-@njit(cache=True)
+@compiled
+def fill(
+    rows: IntArray,
+    at: int,
+    priced: Price,
+    needs: tuple[int, int, int, int],
+    codes: tuple[int, int, int],
+    t: Tiling,
+) -> None:
+    """Write a mapping into a row of the table; ``codes`` are form, tile_h and tile_w."""
+    rows[at, 0] = priced.cycles
+    rows[at, 1] = priced.read_beats + priced.write_beats
+    rows[at, 2], rows[at, 3], rows[at, 4] = priced.inp_fill, priced.wgt_fill, priced.acc_fill
+    rows[at, 5], rows[at, 6] = priced.instructions, needs[3]
+    rows[at, 7], rows[at, 8], rows[at, 9], rows[at, 10] = needs
+    rows[at, 11], rows[at, 12], rows[at, 13] = codes
+    rows[at, 14], rows[at, 15], rows[at, 16], rows[at, 17] = t.tile_ci, t.tile_co, t.order, t.threads
+
+
+@compiled
+def keep(rows: IntArray, at: int, group: Group, stairs: Stairs) -> bool:
+    """Whether a mapping may be worth it on some design; one that fits all designs becomes a step."""
+    cycles = rows[at, 0]
+    if beaten(stairs, cycles, energy_of(rows, at, stairs.low_pj, group.cheapest)):
+        return False
+    if fits_design(rows, at, group.least_room):
+        build(stairs, cycles, energy_of(rows, at, stairs.high_pj, group.dearest))
+    return True
+
+
+@compiled
 def channel_tilings(
     nest: Nest,
     laws: Laws,
-    room_bits: IntArray,
-    fixed: tuple[int, int, int, int, int],
-    front: IntArray,
+    group: Group,
+    stairs: Stairs,
+    codes: tuple[int, int, int],
+    sizes: tuple[IntArray, IntArray],
+    rows: IntArray,
     count: int,
-) -> tuple[bool, IntArray, int]:
+) -> tuple[IntArray, int]:
     """Add every channel tiling, order and thread count of one spatial tile.
 
     Needs of inp, wgt and acc grow with every tile size, so a loop ends where its smallest tile does not fit;
     micro-ops do not (an edge tile needs its own) and only leave a mapping out.
-    """
-    form, tile_h, tile_w, schedule, keep_needs = fixed
-    h, w = axes_of(nest, tile_h, tile_w)
-    inp_room, wgt_room, acc_room, uop_room = room_bits
-    row = np.zeros(COLUMNS, dtype=np.int64)
-    exact = schedule == UPSTREAM
-    fitted_any = False
-    for tile_co in tile_sizes(nest.groups_out, exact):
-        pass_groups, most = channel_groups(nest, tile_co)
-        fitted_co = False
-        for tile_ci in tile_sizes(nest.groups_in if nest.dense else 1, exact):
-            groups = tile_ci if nest.dense else most
-            fitted_ci = False
-            for variant in range(4):
-                order, threads = variant % 2, 1 + variant // 2
-                if order == PIXELS_OUTER and (nest.vector or exact):
-                    continue
-                t = Tiling(tile_ci, tile_co, groups, pass_groups, order, threads, schedule)
-                s = streams_of(nest, h, w, t)
-                if threads > 1 and not splits(s, h, exact):
-                    continue
-                inp, wgt, acc, uop = needs_of(nest, h, w, t, s)
-                if inp > 1 << inp_room or wgt > 1 << wgt_room or acc > 1 << acc_room:
-                    continue
-                fitted_ci = True
-                if uop > 1 << uop_room:
-                    continue
-                p = price(nest, laws, h, w, t, s, uop)
-                row[0], row[1], row[2] = p.cycles, p.read_beats + p.write_beats, p.inp_fill
-                row[3], row[4], row[5], row[6] = p.wgt_fill, p.acc_fill, p.instructions, uop
-                if keep_needs:
-                    row[7], row[8], row[9], row[10] = (
-                        bits_for(inp),
-                        bits_for(wgt),
-                        bits_for(acc),
-                        bits_for(uop),
-                    )
-                row[11], row[12], row[13], row[14] = form, tile_h, tile_w, tile_ci
-                row[15], row[16], row[17] = tile_co, order, threads
-                front, count = insert(front, count, row)
-            if not fitted_ci:
-                break
-            fitted_co = True
-        if not fitted_co:
-            break
-        fitted_any = True
-    return fitted_any, front, count
-
-
-@njit(cache=True)
-def price_tiles(nest: Nest, laws: Laws, tiles: tuple[int, int, int, int, int, int, int]) -> tuple[Price, int]:
-    """Price of given tiles and their micro-ops.
-
-    Args:
-        nest: The loop nest.
-        laws: Timing and bus.
-        tiles: tile_h, tile_w, tile_ci, tile_co, order, threads, schedule.
-    """
-    tile_h, tile_w, tile_ci, tile_co, order, threads, schedule = tiles
-    h, w = axes_of(nest, tile_h, tile_w)
-    pass_groups, most = channel_groups(nest, tile_co)
-    t = Tiling(tile_ci, tile_co, tile_ci if nest.dense else most, pass_groups, order, threads, schedule)
-    s = streams_of(nest, h, w, t)
-    uops = needs_of(nest, h, w, t, s)[3]
-    return price(nest, laws, h, w, t, s, uops), uops
-
-
-@njit(cache=True)
-def fixed_energy(nest: Nest, event_pj: FloatArray) -> float:
-    """Energy that does not depend on the mapping, pJ: steps of the array and the ALU, outputs read."""
-    outputs = nest.out_h * nest.out_w * nest.groups_out * nest.lanes_out
-    gemm_steps = nest.steps * nest.kernel_h * nest.kernel_w * nest.out_h * nest.out_w
-    pj = gemm_steps * event_pj[0] + outputs * nest.start_resets * event_pj[1]
-    pj += outputs * (nest.start_immediates + nest.end_immediates) * event_pj[2]
-    return float(pj + outputs * nest.end_tensors * event_pj[3] + outputs * event_pj[4])
-
-
-@njit(cache=True)
-def row_energy(row: IntArray, fixed_pj: float, event_pj: FloatArray) -> float:
-    """Energy of a mapping, pJ."""
-    pj = fixed_pj
-    for event in range(NEEDS_AT - EVENTS_AT):
-        pj += row[EVENTS_AT + event] * event_pj[FIXED_EVENTS + event]
-    return pj
-
-
-@njit(cache=True)
-def lower_hull(
-    cycles: IntArray, energy_pj: FloatArray, hull_cycles: IntArray, hull_energy: FloatArray
-) -> int:
-    """Walk the lower hull from least cycles to least energy, steepest descent first; pad with the last.
 
     Returns:
-        Points of the hull; more than fit into ``hull_cycles`` means it must be longer.
+        (rows, their number); the number is negative, less one, where no tile fits at all.
     """
+    schedule = UPSTREAM if nest.start_resets else BEST
+    exact, room = schedule == UPSTREAM, group.most_room
+    h, w = axes_of(nest, codes[1], codes[2])
+    fits_any = False
+    for tile_co in sizes[0]:
+        pass_groups, most = channel_groups(nest, tile_co)
+        fits_co = False
+        for tile_ci in sizes[1]:
+            groups = tile_ci if nest.dense else most
+            fits_ci = False
+            for variant in range(2 if nest.vector or exact else 4):
+                t = Tiling(tile_ci, tile_co, groups, pass_groups, variant // 2, 1 + variant % 2, schedule)
+                s = streams_of(nest, h, w, t)
+                needs = needs_of(nest, h, w, t, s)
+                if needs[0] <= room[0] and needs[1] <= room[1] and needs[2] <= room[2]:
+                    fits_ci = True
+                    if needs[3] <= room[3] and (t.threads == 1 or splits(s, h, exact)):
+                        if count == rows.shape[0]:
+                            rows = grown(rows)
+                        fill(rows, count, price(nest, laws, h, w, t, s, needs[3]), needs, codes, t)
+                        count += keep(rows, count, group, stairs)
+            if not fits_ci:
+                break
+            fits_co = True
+        if not fits_co:
+            break
+        fits_any = True
+    return rows, count if fits_any else -1 - count
+
+
+@compiled
+def tilings_of(nests: npt.NDArray[np.void], laws: Laws, group: Group) -> IntArray:
+    """The mappings of a layer that are worth it on some design of a group, fastest first.
+
+    Args:
+        nests: Records of ``NEST``, (FORMS,).
+        laws: Timing and bus.
+        group: Bounds of the designs.
+
+    Returns:
+        int64 (N, COLUMNS).
+    """
+    rows, count = np.empty((START_ROWS, COLUMNS), dtype=np.int64), 0
+    empty, pj = np.zeros(STEPS, dtype=np.int64), np.zeros(STEPS)
+    stairs = Stairs(empty, pj, np.zeros(1, dtype=np.int64), np.zeros(FORMS), np.zeros(FORMS))
+    fill_fixed(nests, group.cheapest, stairs.low_pj)
+    fill_fixed(nests, group.dearest, stairs.high_pj)
+    for form in range(FORMS):
+        nest = nests[form]
+        exact = nest.start_resets > 0
+        sizes = tile_sizes(nest.groups_out, exact), tile_sizes(nest.groups_in if nest.dense else 1, exact)
+        columns = tile_sizes(nest.out_w, exact)
+        for tile_h in tile_sizes(nest.out_h if nest.valid else 0, exact):
+            for tile_w in columns:
+                codes = (form, tile_h, tile_w)
+                rows, count = channel_tilings(nest, laws, group, stairs, codes, sizes, rows, count)
+                if count < 0:
+                    count = -1 - count
+                    break
+    return sorted_rows(rows, count, group, stairs)
+
+
+@compiled
+def sorted_rows(rows: IntArray, count: int, group: Group, stairs: Stairs) -> IntArray:
+    """The rows that the finished staircase does not beat, by cycles."""
+    kept = np.empty(count, dtype=np.int64)
     found = 0
-    at, best = 0, 0.0
-    for index in range(len(cycles)):
-        if cycles[index] < cycles[at] or (cycles[index] == cycles[at] and energy_pj[index] < energy_pj[at]):
-            at = index
-    while at >= 0:
-        if found < len(hull_cycles):
-            hull_cycles[found:], hull_energy[found:] = cycles[at], energy_pj[at]
-        found += 1
-        following, best = -1, 0.0
-        for index in range(len(cycles)):
-            saved, paid = energy_pj[at] - energy_pj[index], cycles[index] - cycles[at]
-            if saved > 0 and paid > 0:
-                rate = saved / paid
-                if rate > best or (rate == best and cycles[index] > cycles[following]):
-                    following, best = index, rate
-        at = following
+    for index in range(count):
+        pj = energy_of(rows, index, stairs.low_pj, group.cheapest)
+        # A step is itself as good as the staircase: only what lies above it is beaten.
+        at = step_at(stairs, rows[index, 0])
+        if at < 0 or stairs.energy_pj[at] >= pj or stairs.cycles[at] == rows[index, 0]:
+            kept[found] = index
+            found += 1
+    order = np.argsort(rows[kept[:found], 0], kind="mergesort")
+    result = np.empty((found, COLUMNS), dtype=np.int64)
+    for place in range(found):
+        for column in range(COLUMNS):
+            result[place, column] = rows[kept[order[place]], column]
+    return result
+
+
+@compiled
+def least_to_come(rows: IntArray, fixed_pj: FloatArray, event_pj: FloatArray) -> FloatArray:
+    """For each row a bound on the energy of all mappings from there on, pJ; infinite behind the last."""
+    count = len(rows)
+    least = np.empty(count + 1, dtype=np.float64)
+    least[count] = np.inf
+    for index in range(count - 1, -1, -1):
+        least[index] = min(least[index + 1], energy_of(rows, index, fixed_pj, event_pj))
+    return least
+
+
+@compiled
+def walk(
+    rows: IntArray,
+    least: FloatArray,
+    room: IntArray,
+    fixed_pj: FloatArray,
+    event_pj: FloatArray,
+    kept: IntArray,
+    energy_pj: FloatArray,
+) -> int:
+    """The mappings of one design that nothing faster beats in energy, fastest first.
+
+    Args:
+        rows: int64 (N, COLUMNS), by cycles.
+        least: float64 (N + 1,), as ``least_to_come`` gives it for energies no higher than the design's.
+        room: int64 (4,).
+        fixed_pj: float64 (FORMS,).
+        event_pj: float64 (len(EVENTS),).
+        kept: int64 (N,), written: rows.
+        energy_pj: float64 (N,), written: their energy, descending.
+
+    Returns:
+        Number kept.
+    """
+    found, best = 0, np.inf
+    for index in range(len(rows)):
+        if least[index] >= best:
+            break
+        if fits_design(rows, index, room):
+            pj = energy_of(rows, index, fixed_pj, event_pj)
+            if pj < best:
+                best = pj
+                if found and rows[kept[found - 1], 0] == rows[index, 0]:
+                    found -= 1
+                kept[found], energy_pj[found] = index, pj
+                found += 1
     return found
 
 
-@njit(cache=True, parallel=True)
-def evaluate_groups(
+@compiled
+def lower_hull(rows: IntArray, kept: IntArray, energy_pj: FloatArray, count: int, corners: IntArray) -> int:
+    """Places in ``kept`` of the lower hull's corners, from least cycles to least energy; how many."""
+    found = 0
+    for place in range(count):
+        x, y = rows[kept[place], 0], energy_pj[place]
+        while found > 1:
+            a, b = corners[found - 2], corners[found - 1]
+            ax, ay, bx, by = rows[kept[a], 0], energy_pj[a], rows[kept[b], 0], energy_pj[b]
+            if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+                break
+            found -= 1
+        corners[found] = place
+        found += 1
+    return found
+
+
+@entry
+def hull_rows(
+    nests: npt.NDArray[np.void], laws: Laws, room: IntArray, event_pj: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """The mappings on one design's lower hull: rows (K, COLUMNS) by cycles, and their energy (K,), pJ."""
+    rows = tilings_of(nests, laws, Group(room, room, event_pj, event_pj))
+    count, fixed = len(rows), np.zeros(FORMS)
+    fill_fixed(nests, event_pj, fixed)
+    kept, corners, energy = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64), np.empty(count)
+    found = walk(rows, least_to_come(rows, fixed, event_pj), room, fixed, event_pj, kept, energy)
+    points = lower_hull(rows, kept, energy, found, corners)
+    result, pj = np.empty((points, COLUMNS), dtype=np.int64), np.empty(points)
+    for point in range(points):
+        place = corners[point]
+        result[point], pj[point] = rows[kept[place]], energy[place]
+    return result, pj
+
+
+@entry
+def price_tiles(
+    nests: npt.NDArray[np.void], laws: Laws, codes: IntArray
+) -> tuple[Price, tuple[int, int, int, int]]:
+    """Price and needs (inp, wgt, acc, uop) of a mapping given by its codes, whether or not it fits."""
+    nest = nests[codes[0]]
+    h, w = axes_of(nest, codes[1], codes[2])
+    tile_ci, tile_co = codes[3], codes[4]
+    pass_groups, most = channel_groups(nest, tile_co)
+    schedule = UPSTREAM if nest.start_resets else BEST
+    t = Tiling(tile_ci, tile_co, tile_ci if nest.dense else most, pass_groups, codes[5], codes[6], schedule)
+    s = streams_of(nest, h, w, t)
+    needs = needs_of(nest, h, w, t, s)
+    return price(nest, laws, h, w, t, s, needs[3]), needs
+
+
+@compiled
+def group_of(room: IntArray, event_pj: FloatArray) -> Group:
+    """Bounds of designs given by their depths (D, 4) and event energies (D, len(EVENTS))."""
+    most, least, low, high = room[0].copy(), room[0].copy(), event_pj[0].copy(), event_pj[0].copy()
+    for design in range(len(room)):
+        most, least = np.maximum(most, room[design]), np.minimum(least, room[design])
+        low, high = np.minimum(low, event_pj[design]), np.maximum(high, event_pj[design])
+    return Group(most, least, low, high)
+
+
+@entry
+def evaluate_pairs(
     nests: npt.NDArray[np.void],
     laws: IntArray,
     groups: IntArray,
-    room_bits: IntArray,
+    room: IntArray,
     event_pj: FloatArray,
-    schedule: int,
-    points: int,
-) -> tuple[IntArray, FloatArray, IntArray]:
-    """Hulls of D designs x L layers; legend: N arrays, G groups, K points.
+    pairs: IntArray,
+    cycles: IntArray,
+    energy_pj: FloatArray,
+    found: IntArray,
+) -> None:
+    """Hulls of every design of a group on a layer, for some (group, layer) pairs.
+
+    Legend: N arrays, G groups, D designs in the order of their groups, L layers, K points.
 
     Args:
         nests: Records of ``NEST``, (N, L, FORMS).
         laws: int64 (buses, len(Laws._fields)).
         groups: int64 (G, 4): array, bus, first design, design behind the last.
-        room_bits: int64 (D, 4): log2 depths of inp, wgt, acc, uop.
+        room: int64 (D, 4): depths of inp, wgt, acc, uop.
         event_pj: float64 (D, len(EVENTS)).
-        schedule: ``BEST`` or ``UPSTREAM``.
-        points: K, room for the hulls.
-
-    Returns:
-        cycles int64 (D, L, K), energy_pj float64 (D, L, K), found int64 (D, L): points of the hull, 0 without
-        a mapping.
+        pairs: int64 (P,): group * L + layer.
+        cycles: int64 (D, L, K), written.
+        energy_pj: float64 (D, L, K), written.
+        found: int64 (D, L), written: points of the hull, 0 without a mapping.
     """
-    layers, designs = nests.shape[1], len(room_bits)
-    cycles = np.zeros((designs, layers, points), dtype=np.int64)
-    energy = np.zeros((designs, layers, points), dtype=np.float64)
-    found = np.zeros((designs, layers), dtype=np.int64)
-    for pair in prange(len(groups) * layers):
-        array, bus, first, end = groups[pair // layers]
-        layer = pair % layers
+    layers, fixed = nests.shape[1], np.zeros(FORMS)
+    for pair in pairs:
+        number, layer = pair // layers, pair % layers
+        array, bus, first, end = groups[number, 0], groups[number, 1], groups[number, 2], groups[number, 3]
         r = laws[bus]
         law = Laws(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12])
-        room = np.empty(4, dtype=np.int64)
-        for resource in range(4):
-            room[resource] = room_bits[first:end, resource].max()
-        front, count = front_of(nests[array, layer], law, room, schedule, end - first > 1)
-        c, e = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.float64)
-        fixed = np.zeros(FORMS)
+        group = group_of(room[first:end], event_pj[first:end])
+        rows = tilings_of(nests[array, layer], law, group)
+        fill_fixed(nests[array, layer], group.cheapest, fixed)
+        least = least_to_come(rows, fixed, group.cheapest)
+        kept, corners = np.empty(len(rows), dtype=np.int64), np.empty(len(rows), dtype=np.int64)
+        energy = np.empty(len(rows), dtype=np.float64)
         for design in range(first, end):
-            for form in range(FORMS):
-                fixed[form] = fixed_energy(nests[array, layer, form], event_pj[design])
-            fitting = 0
-            for index in range(count):
-                row = front[index]
-                fits = True
-                for resource in range(4):
-                    fits &= row[NEEDS_AT + resource] <= room_bits[design, resource]
-                if fits:
-                    c[fitting] = row[0]
-                    e[fitting] = row_energy(row, fixed[row[CODES_AT]], event_pj[design])
-                    fitting += 1
-            if fitting:
-                found[design, layer] = lower_hull(
-                    c[:fitting], e[:fitting], cycles[design, layer], energy[design, layer]
-                )
-    return cycles, energy, found
+            fill_fixed(nests[array, layer], event_pj[design], fixed)
+            fitting = walk(rows, least, room[design], fixed, event_pj[design], kept, energy)
+            points = lower_hull(rows, kept, energy, fitting, corners)
+            found[design, layer] = points
+            for point in range(cycles.shape[2] if points else 0):
+                place = corners[min(point, points - 1)]
+                cycles[design, layer, point] = rows[kept[place], 0]
+                energy_pj[design, layer, point] = energy[place]

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from numba import njit
-
-from rhnas.vta.mapping_nest import Nest, ceil_div
+from rhnas.vta.mapping_compile import compiled
+from rhnas.vta.mapping_nest import Nest, ceil_div, quotient
 from rhnas.vta.mapping_tiles import Axis, Streams, Tiling
 from rhnas.vta.timing import INSTRUCTION_BYTES, UOP_BYTES, TimingProfile
 
@@ -79,13 +78,13 @@ class Price(NamedTuple):
     store_cycles: int
 
 
-@njit(cache=True)
+@compiled
 def lowest_bit(value: int) -> int:
     """The largest power of two that divides ``value``."""
     return value & -value
 
 
-@njit(cache=True)
+@compiled
 def spans(total: int, runs: int, grain: int, window: int) -> int:
     """Expected windows (beats, bursts) that ``runs`` runs of ``total`` bytes touch.
 
@@ -94,7 +93,7 @@ def spans(total: int, runs: int, grain: int, window: int) -> int:
     return int(ceil_div(total + runs * (window - min(grain, window)), window))
 
 
-@njit(cache=True)
+@compiled
 def input_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
     """(beats, instructions, cycles) of all input loads; one instruction per storage group and tile.
 
@@ -112,7 +111,7 @@ def input_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) 
     return beats, instructions, beats + instructions * laws.load + exposed
 
 
-@njit(cache=True)
+@compiled
 def store_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
     """(beats, instructions, cycles) of all stores; rows of full width join into one run per group."""
     pixels = nest.out_h * nest.out_w
@@ -140,7 +139,7 @@ class Work(NamedTuple):
     store: int
 
 
-@njit(cache=True)
+@compiled
 def overlap(work: Work, s: Streams, threads: int) -> int:
     """Cycles of a layer whose modules run beside each other.
 
@@ -149,11 +148,11 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     and its computation. Both add the first load in front and the last epilogue and store behind.
     """
     load = work.inputs + work.weights
-    each_start, each_end = work.start // s.tiles, work.end // s.tiles
-    each_store, each_gemm = work.store // s.tiles, work.gemm // s.steps
+    each_start, each_end = quotient(work.start, s.tiles), quotient(work.end, s.tiles)
+    each_store, each_gemm = quotient(work.store, s.tiles), quotient(work.gemm, s.steps)
     first = 0
     if load:
-        first = work.inputs // s.input_loads + work.weights // s.weight_loads
+        first = quotient(work.inputs, s.input_loads) + quotient(work.weights, s.weight_loads)
     begin = max(first, work.setup + each_start)
     # Without a reduction loop, steps that load both tiles differ from those where one stays.
     both = min(s.input_loads, s.weight_loads)
@@ -162,30 +161,30 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     if threads == 1:
         between = work.start + work.end + work.store
         if s.reductions == 1:
-            with_both = between * both // s.tiles
-            load_both = small + large * both // s.tiles
+            with_both = quotient(between * both, s.tiles)
+            load_both = small + quotient(large * both, s.tiles)
             gaps = max(load_both, with_both) + max(load - load_both, between - with_both)
             cycles = work.gemm + gaps
         else:
-            load_first = load // s.reductions
+            load_first = quotient(load, s.reductions)
             gaps = max(load_first, between)
             cycles = work.gemm + gaps + load - load_first
-        return cycles - gaps // s.tiles + begin + each_end + each_store
+        return cycles - quotient(gaps, s.tiles) + begin + each_end + each_store
     compute = work.gemm + work.start + work.end
     if s.reductions == 1:
-        with_both = compute * both // s.tiles
-        load_both = small + large * both // s.tiles
+        with_both = quotient(compute * both, s.tiles)
+        load_both = small + quotient(large * both, s.tiles)
         middle = max(load_both, with_both) + max(load - load_both, compute - with_both)
     else:
-        inner_load, inner = load - load // s.reductions, work.gemm - work.gemm // s.reductions
+        inner_load, inner = load - quotient(load, s.reductions), work.gemm - quotient(work.gemm, s.reductions)
         middle = max(inner_load, inner) + max(load - inner_load, compute - inner)
     ends = each_gemm + each_end
-    cycles = middle - middle // s.steps + begin + ends + each_store
+    cycles = middle - quotient(middle, s.steps) + begin + ends + each_store
     cycles = max(cycles, begin + ends + work.store, work.setup + compute + each_store)
     return max(cycles, load + ends + each_store)
 
 
-@njit(cache=True)
+@compiled
 def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops: int) -> Price:
     """Price one mapping that keeps ``uops`` micro-ops; see the module's text for the machine."""
     input_beats, input_instructions, input_cycles = input_cost(nest, laws, h, w, t, s)
@@ -195,7 +194,7 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     tensor_acc = nest.tensor_out * ACC_BYTES
     bias_beats = spans(s.bias_tensors * tensor_acc, s.bias_loads, tensor_acc, laws.bus)
     bias_cycles = bias_beats + s.bias_loads * laws.load
-    bias_first = bias_cycles // max(1, s.bias_loads)
+    bias_first = quotient(bias_cycles, max(1, s.bias_loads))
     uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
 
     outputs = nest.out_h * nest.out_w * nest.groups_out * nest.lanes_out

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from rhnas.vta.mapping_compile import compiled
 from rhnas.workload import SHAPE_FIELDS, BoolArray, IntArray, Layer, LayerKind, layer_table
 
 PLAIN, FOLDED, VECTOR = 0, 1, 2
@@ -224,7 +224,16 @@ def touched_blocks(
     return int((high - low).sum()), int((high - low).max())
 
 
-@njit(cache=True)
+@compiled
+def quotient(a: int, b: int) -> int:
+    """``a // b`` of non-negative numbers below 2^53, where a rounded quotient never reaches the next integer.
+
+    Integer division takes several times as long, and pricing a mapping is mostly divisions.
+    """
+    return int(a / b)
+
+
+@compiled
 def ceil_div(a: int, b: int) -> int:
-    """Quotient rounded up."""
-    return -(-a // b)
+    """``a / b`` rounded up; limits as for ``quotient``."""
+    return int((a + b - 1) / b)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from numba import njit
-
-from rhnas.vta.mapping_nest import BEST, PIXELS_OUTER, Nest, ceil_div
+from rhnas.vta.mapping_compile import compiled
+from rhnas.vta.mapping_nest import BEST, PIXELS_OUTER, Nest, ceil_div, quotient
 
 
 class Axis(NamedTuple):
@@ -51,36 +50,34 @@ class Tiling(NamedTuple):
     schedule: int
 
 
-@njit(cache=True)
-def axis_of(out: int, size: int, kernel: int, stride: int, pad: int, tile: int, skip: bool) -> Axis:
-    """Cut a dimension; with ``skip`` the pixels between the taps of a kernel of 1 are not loaded."""
+@compiled
+def axis_of(out: int, size: int, kernel: int, stride: int, pad: int, tile: int, pitch: int) -> Axis:
+    """Cut a dimension; ``pitch`` input pixels on chip lie between outputs, ``stride`` in memory."""
     read, full = 0, 0
     for start in range(0, out, tile):
         here = min(tile, out - start)
         low = start * stride - pad
-        if skip:
-            full += here
-            for step in range(here):
-                read += 0 <= low + step * stride < size
-        else:
-            high = low + (here - 1) * stride + kernel
-            full += high - low
+        high = low + (here - 1) * stride + kernel
+        full += (here - 1) * pitch + kernel
+        if pitch == stride:
             read += max(0, min(high, size) - max(low, 0))
+        else:
+            for pixel in range(low, high, stride):
+                read += 0 <= pixel < size
     count = ceil_div(out, tile)
-    extent = tile if skip else (tile - 1) * stride + kernel
-    return Axis(tile, count, read, full, extent, int(count == 1 and read == size))
+    return Axis(tile, count, read, full, (tile - 1) * pitch + kernel, int(count == 1 and read == size))
 
 
-@njit(cache=True)
+@compiled
 def axes_of(nest: Nest, tile_h: int, tile_w: int) -> tuple[Axis, Axis]:
-    """Both spatial dimensions of a nest; only rows may be skipped, since columns are contiguous in memory."""
-    skip = nest.kernel_h == 1
-    h = axis_of(nest.out_h, nest.in_h, nest.kernel_h, nest.stride_h, nest.pad_h, tile_h, skip)
-    w = axis_of(nest.out_w, nest.in_w, nest.kernel_w, nest.stride_w, nest.pad_w, tile_w, False)
+    """Both spatial dimensions of a nest; rows that a kernel of one row strides over are not loaded."""
+    pitch = 1 if nest.kernel_h == 1 else nest.stride_h
+    h = axis_of(nest.out_h, nest.in_h, nest.kernel_h, nest.stride_h, nest.pad_h, tile_h, pitch)
+    w = axis_of(nest.out_w, nest.in_w, nest.kernel_w, nest.stride_w, nest.pad_w, tile_w, nest.stride_w)
     return h, w
 
 
-@njit(cache=True)
+@compiled
 def channel_groups(nest: Nest, tile_co: int) -> tuple[int, int]:
     """Input storage groups that output tiles read: (sum over tiles, most of one tile); dense: all of them."""
     if nest.dense:
@@ -88,14 +85,14 @@ def channel_groups(nest: Nest, tile_co: int) -> tuple[int, int]:
     total, most = 0, 0
     for first in range(0, nest.groups_out, tile_co):
         end = min((first + tile_co) * nest.width_out, nest.channels_out)
-        low = first * nest.width_out // nest.group_out * nest.group_in // nest.width_in
-        high = ceil_div(((end - 1) // nest.group_out + 1) * nest.group_in, nest.width_in)
+        low = quotient(quotient(first * nest.width_out, nest.group_out) * nest.group_in, nest.width_in)
+        high = ceil_div((quotient(end - 1, nest.group_out) + 1) * nest.group_in, nest.width_in)
         total += high - low
         most = max(most, high - low)
     return total, most
 
 
-@njit(cache=True)
+@compiled
 def unfolded_uops(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> int:
     """Micro-ops of a kernel: the product of its dimensions less the two that become loops, the longest."""
     first, second = max(a, b), min(a, b)
@@ -106,28 +103,26 @@ def unfolded_uops(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int
             first, second = size, first
         elif size > second:
             second = size
-    return product // (first * second)
+    return quotient(product, first * second)
 
 
-@njit(cache=True)
+@compiled
 def kernel_uops(nest: Nest, h: Axis, w: Axis, t: Tiling, variants: int) -> int:
     """Micro-ops a layer keeps on chip: its GEMM kernel in every variant, and those of its ALU operations."""
-    lanes_out = min(nest.lanes_out, nest.blocks_out)
+    lanes_out, reduction, lanes_in = min(nest.lanes_out, nest.blocks_out), nest.touched, 1
+    taps_h, taps_w = nest.kernel_h, nest.kernel_w
     rows, columns = h.tile, w.tile
-    point = nest.kernel_h * nest.kernel_w * nest.stride_h * nest.stride_w == 1
-    if point:
+    if taps_h * taps_w * nest.stride_h * nest.stride_w == 1:
         rows, columns = rows * columns, 1
-    threads = min(t.threads, h.tiles * w.tiles * ceil_div(nest.groups_out, t.tile_co))
-    if nest.vector:
-        taps = nest.kernel_h * nest.kernel_w
-        uops = unfolded_uops(t.tile_co, nest.lanes_out, rows, columns, 1, 1, 1, 1)
-        return int(taps * uops * threads)
-    reduction, lanes_in = nest.touched, 1
     if nest.dense:
         reduction, lanes_in = t.tile_ci, min(nest.lanes_in, nest.blocks_in)
-    taps_h, taps_w = nest.kernel_h, nest.kernel_w
-    gemm = unfolded_uops(t.tile_co, lanes_out, reduction, lanes_in, taps_h, taps_w, rows, columns)
-    return int(gemm * nest.operands * variants + (nest.lanes_out + 1) * threads)
+    if nest.vector:
+        # Each tap is an instruction of its own with its own micro-ops.
+        lanes_out, reduction, taps_h, taps_w = nest.lanes_out, 1, 1, 1
+    kernel = unfolded_uops(t.tile_co, lanes_out, reduction, lanes_in, taps_h, taps_w, rows, columns)
+    if nest.vector:
+        return int(nest.kernel_h * nest.kernel_w * kernel * t.threads)
+    return int(kernel * nest.operands * variants + (nest.lanes_out + 1) * t.threads)
 
 
 class Streams(NamedTuple):
@@ -147,7 +142,7 @@ class Streams(NamedTuple):
     bias_tensors: int
 
 
-@njit(cache=True)
+@compiled
 def streams_of(nest: Nest, h: Axis, w: Axis, t: Tiling) -> Streams:
     """Which tiles stay on chip, and what is loaded how often."""
     pixel_tiles = h.tiles * w.tiles
@@ -181,7 +176,7 @@ def streams_of(nest: Nest, h: Axis, w: Axis, t: Tiling) -> Streams:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def needs_of(nest: Nest, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int, int]:
     """(inp, wgt, acc, uop) tensors on chip at once; what is loaded once needs no second half."""
     taps = nest.kernel_h * nest.kernel_w
@@ -196,7 +191,7 @@ def needs_of(nest: Nest, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, 
         # The sum of an addition replaces its first operand.
         outputs = inputs + (outputs if nest.operands == 1 else 0)
         inputs = weights = 0
-    edges = 2 if nest.out_w % w.tile else 1
+    edges = 1 if nest.out_w == w.tile * quotient(nest.out_w, w.tile) else 2
     bias = s.bias_resident
     phases = 1
     if t.threads > 1:
