@@ -17,7 +17,7 @@ LAYERS = [
     {"workload", "provenance"},
     {"space", "nearest", "quantized"},
     {"platform"},
-    {"settings", "explain"},
+    {"settings", "explain", "pricing"},
     {"networks"},
     {"vta", "platforms", "quantize"},
     {"nas", "agents"},

@@ -224,7 +224,7 @@ class CostModel(ABC):
             mu: Cycles per pJ; ``inf`` minimises energy.
 
         Returns:
-            L dictionaries in the model's own words; empty ones where it has none to tell.
+            L dictionaries in the model's own words, with a one-line ``text``; empty where there is none.
         """
         return [{} for _ in layers]
 

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from rhnas.cli.cost import cost
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(search)
+app.command()(cost)
 app.command()(data)
 app.command()(explain)
 app.command()(optimize)

@@ -161,10 +161,13 @@ class VtaCostModel(CostModel):
             mu: Cycles per pJ; ``inf`` minimises energy.
 
         Returns:
-            Per layer the fields of ``Mapping`` and of ``breakdown``; empty where nothing fits.
+            Per layer ``text``, the fields of ``Mapping`` and of ``breakdown``; empty where nothing fits.
         """
         found = [self.best_mapping(batch, layer, mu) for layer in layers]
-        return [{} if best is None else best[0].to_json() | asdict(best[1]) for best in found]
+        return [
+            {} if best is None else {"text": str(best[0])} | best[0].to_json() | asdict(best[1])
+            for best in found
+        ]
 
     def best_mapping(self, batch: DesignBatch, layer: Layer, mu: float) -> tuple[Mapping, Breakdown] | None:
         """The mapping of one layer on one design that minimises ``cycles + mu * energy_pj``.

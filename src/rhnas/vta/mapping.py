@@ -31,9 +31,9 @@ class Mapping:
         threads: Virtual threads: 2 alternates between halves of the scratchpads.
 
     Example:
-        >>> Mapping(form="gemm", tile_h=7, tile_w=14, tile_ci=1, tile_co=2, order="pixels outer",
-        ...         threads=2).to_json()["tile_w"]
-        14
+        >>> print(Mapping(form="gemm", tile_h=7, tile_w=14, tile_ci=1, tile_co=2, order="pixels outer",
+        ...               threads=2))
+        gemm 7x14x1x2, pixels outer, 2 threads
     """
 
     form: str
@@ -43,6 +43,12 @@ class Mapping:
     tile_co: int
     order: str
     threads: int
+
+    def __str__(self) -> str:
+        """Form, output rows x columns x input groups x output groups of a tile, order, threads."""
+        form = "folded" if "folded" in self.form else self.form
+        tile = f"{self.tile_h}x{self.tile_w}x{self.tile_ci}x{self.tile_co}"
+        return f"{form} {tile}, {self.order}, {self.threads} thread{'s' * (self.threads > 1)}"
 
     def to_json(self) -> dict[str, int | str]:
         """Plain values, as ``rhnas cost`` prints them."""
