@@ -36,6 +36,11 @@ from rhnas.workload import FloatArray, Layer, LayerKind
 
 Shape = tuple[int, ...]
 
+BRANCH_SCALE = 0.1
+"""First scale of every branch before its addition. All paths then begin nearly equal, as the shortcuts they
+share, and their features agree: with 1 the operations of a block undo each other's work (docs/nas.md). Not 0
+(Goyal et al. 2017), at which the gates would feel no loss."""
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -85,16 +90,17 @@ class SuperNet(nn.Module):
         self.weights = nn.ParameterDict()
         self.scales = nn.ParameterDict()
         self.shifts = nn.ParameterDict()
-        for key, shape in self._greatest_shapes().items():
+        shapes, ends = self._shared_convolutions()
+        for key, shape in shapes.items():
             self.weights[key] = nn.Parameter(initial_weight(shape, generator))
-            self.scales[key] = nn.Parameter(torch.ones(shape[0]))
+            self.scales[key] = nn.Parameter(torch.full(shape[:1], BRANCH_SCALE if key in ends else 1.0))
             self.shifts[key] = nn.Parameter(torch.zeros(shape[0]))
         dense = space.head(max(space.settings.stages[-1].widths), "")[-1]
         self.classifier = nn.Parameter(initial_weight(weight_shape(dense), generator))
         self.bias = nn.Parameter(torch.zeros(space.classes))
 
-    def _greatest_shapes(self) -> dict[str, Shape]:
-        """Per shared convolution the shape that holds all of its widths."""
+    def _shared_convolutions(self) -> tuple[dict[str, Shape], set[str]]:
+        """Per shared convolution the shape that holds all of its widths, and which end a branch."""
         settings = self.space.settings
         layers = [("", layer) for width in settings.stem_widths for layer in self.space.stem(width)]
         before = settings.stem_widths
@@ -109,11 +115,15 @@ class SuperNet(nn.Module):
                         ]
             before = options.widths
         shapes: dict[str, Shape] = {}
+        ends: set[str] = set()
         for op, layer in layers:
+            key = _key(layer, op)
             if layer.kind is LayerKind.CONV:
-                shape, key = weight_shape(layer), _key(layer, op)
+                shape = weight_shape(layer)
                 shapes[key] = tuple(map(max, shape, shapes.get(key, shape)))
-        return shapes
+            elif layer.kind is LayerKind.ADD:
+                ends.add(f"{layer.inputs[0]}.{op}".replace(".", "_"))
+        return shapes, ends
 
     def trained(self) -> list[nn.Parameter]:
         """Every parameter of the networks: all but alpha."""
