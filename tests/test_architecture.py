@@ -14,7 +14,7 @@ ROOT = Path(rhnas.__file__).parent
 LAYERS = [
     {"errors"},
     {"seeds", "files"},
-    {"workload", "provenance"},
+    {"workload", "provenance", "audit"},
     {"space", "nearest", "quantized"},
     {"platform"},
     {"settings", "explain", "pricing"},

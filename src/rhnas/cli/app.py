@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from rhnas.cli.audit import audit
 from rhnas.cli.cost import cost
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(search)
 app.command()(cost)
+app.command()(audit)
 app.command()(data)
 app.command()(explain)
 app.command()(optimize)
