@@ -304,6 +304,23 @@ class Platform(ABC):
         """
         raise SettingsError("the platform must have a simulator to run programs", got=self.name)
 
+    def generate(self, row: Mapping[str, int], folder: Path) -> Mapping[str, Any]:
+        """Write a design's hardware description into a folder; a platform without a generator says so.
+
+        Args:
+            row: A full row, realizable or not.
+            folder: Where the files go; created if absent.
+
+        Returns:
+            The manifest as it stands in the folder, with ``files``: name to ``sha256`` and ``bytes``.
+
+        Raises:
+            SettingsError: The platform has no generator.
+            InfeasibleDesignError: The design is not realizable.
+            MissingToolError: A part of the installation that generation needs is absent.
+        """
+        raise SettingsError("the platform must have a generator to write hardware", got=self.name)
+
 
 def load_platform(name: str = "vta") -> Platform:
     """The platform of that name, found by the entry point ``rhnas.platforms``.

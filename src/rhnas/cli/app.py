@@ -12,6 +12,7 @@ from rhnas.cli.cost import cost
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
+from rhnas.cli.generate import generate
 from rhnas.cli.new import new
 from rhnas.cli.optimize import optimize
 from rhnas.cli.output import stderr
@@ -43,6 +44,7 @@ app.command()(new)
 app.command()(doctor)
 app.command()(report)
 app.command()(simulate)
+app.command()(generate)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -84,6 +84,12 @@ class VtaPlatform(Platform):
             warnings=done.warnings,
         )
 
+    def generate(self, row: Mapping[str, int], folder: Path) -> dict[str, Any]:
+        """Write ``accelerator.v``, ``vta_config.json`` and ``manifest.json``."""
+        from rhnas.vta.generate import generate
+
+        return generate(row, folder)
+
 
 def mapping_rules(layers: Sequence[Layer]) -> tuple[Rule, ...]:
     """One rule per distinct layer shape: its smallest mapping fits the scratchpads."""

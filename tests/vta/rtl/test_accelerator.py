@@ -23,7 +23,7 @@ SHAPES = [
     {"log_batch": 1, "log_block_in": 1, "log_block_out": 3, "shl_mem_axi_data_bits": 256},
     {"log_block_in": 3, "log_block_out": 1, "shl_mem_axi_data_bits": 512},
     {"log_block_in": 1, "log_block_out": 0, "shl_mem_axi_data_bits": 128},
-    {"log_batch": 2, "log_block_in": 2, "log_block_out": 2},
+    {"log_batch": 2, "log_block_in": 1, "log_block_out": 1, "shl_mem_axi_data_bits": 64},
 ]
 CYCLE_TOLERANCE = 0.06
 """RTL and simulator are yet to be made equal: short programs differ by a few cycles an instruction."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from amaranth._toolchain import ToolNotFound
+from amaranth._toolchain.yosys import YosysError
 from amaranth.back import verilog
+from amaranth.hdl import Shape
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib.wiring import Out
 
+from rhnas.errors import MissingToolError, ToolFailedError
 from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.rtl.axi import control_port, memory_port
 from rhnas.vta.rtl.top import Accelerator
 
 PREFIXES = {"memory": "m_axi", "control": "s_axi"}
@@ -15,7 +20,12 @@ TOP = "accelerator"
 
 
 def verilog_of(config: AcceleratorConfig) -> str:
-    """The accelerator as one Verilog file; clock ``clk``, synchronous reset ``rst``, AXI ports as usual."""
+    """The accelerator as one Verilog file; clock ``clk``, synchronous reset ``rst``, AXI ports as usual.
+
+    Raises:
+        MissingToolError: No Yosys that Amaranth can use is installed.
+        ToolFailedError: Yosys fails; carries its words.
+    """
     top = Accelerator(config)
     ports = {}
     for interface, prefix in PREFIXES.items():
@@ -23,5 +33,29 @@ def verilog_of(config: AcceleratorConfig) -> str:
         for name, member in bus.signature.members.items():
             direction = PortDirection.Output if member.flow is Out else PortDirection.Input
             ports[f"{prefix}_{name}"] = (getattr(bus, name), direction)
-    text = verilog.convert(top, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    try:
+        text = verilog.convert(top, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+    except ToolNotFound as error:
+        raise MissingToolError("Yosys must be installed", fix="pip install 'rhnas[hardware]'") from error
+    except YosysError as error:
+        raise ToolFailedError("Yosys must succeed", got=error) from error
     return str(text)
+
+
+def ports_of(config: AcceleratorConfig) -> list[dict[str, str | int]]:
+    """Name, direction and width in bits of every port of the Verilog module.
+
+    Example:
+        >>> ports_of(AcceleratorConfig())[2]
+        {'name': 'm_axi_arvalid', 'direction': 'output', 'bits': 1}
+    """
+    ports: list[dict[str, str | int]] = [
+        {"name": name, "direction": "input", "bits": 1} for name in ("clk", "rst")
+    ]
+    signatures = {"memory": memory_port(config.bus_bits), "control": control_port()}
+    for interface, prefix in PREFIXES.items():
+        for name, member in signatures[interface].members.items():
+            direction = "output" if member.flow is Out else "input"
+            bits = Shape.cast(member.shape).width
+            ports.append({"name": f"{prefix}_{name}", "direction": direction, "bits": bits})
+    return ports
