@@ -46,6 +46,7 @@ class TimingProfile:
         load_constant: LOAD of inp, wgt, acc takes b + this + D, whatever its rows and bursts.
         uop_load_constant: LOAD of micro-ops takes b + this + D.
         padding_hidden: Zero tensors of a padded load written in its latency; each further one takes a cycle.
+        store_setup: A STORE takes this beside its bursts.
         store_constant: Each burst of a STORE takes this + its beats + its tensors.
         wide_store_constant: Each burst of a STORE of tensors no wider than the bus takes this + its beats.
         dispatch: Cycles a module idles between two of its instructions.
@@ -56,6 +57,10 @@ class TimingProfile:
         wide_fetch_constant: Likewise for buses of 128 bits and more.
         wide_fetch_instructions: Most instructions in such a batch.
         request_delay: Cycles from the begin of a LOAD to the port taking its first burst.
+        pad_row_delay: Cycles by which each row of ``y_pad_0`` delays that.
+        fetch_request_delay: Cycles from launch, or from the cycle after a batch, to the port taking the next.
+        hand_out_delay: Cycles from an instruction's hand-out to its module seeing it.
+        return_delay: Cycles for which the port takes no request when one in flight ends.
         request_interval: Cycles between two bursts of one LOAD; the port itself takes one a cycle.
         max_tokens: Tokens that can wait between two modules.
         queue_entries: Instructions each of the three queues holds.
@@ -78,6 +83,7 @@ class TimingProfile:
     load_constant: int = _law(6, "measured: LOAD inp, wgt, acc, b + 22 at D = 16; ACC_8BIT assumed alike")
     uop_load_constant: int = _law(5, "measured: LOAD uop, b + 21 at D = 16")
     padding_hidden: int = _law(20, "measured: 14x14 of a 56-wide picture with 60 zero tensors, 414 -> 454")
+    store_setup: int = _law(0, "measured: STORE, sum over bursts of 3 + beats + tensors")
     store_constant: int = _law(3, "measured: STORE, sum over bursts of 3 + beats + tensors")
     wide_store_constant: int = _law(4, "read, not run: main TensorStoreWideVME.scala, no pauses")
     dispatch: int = _law(1, "main Load.scala, Compute.scala, Store.scala: back to sIdle between instructions")
@@ -88,6 +94,10 @@ class TimingProfile:
     wide_fetch_constant: int = _law(24, "read, not run: main FetchWideVME.scala, three registers more")
     wide_fetch_instructions: int = _law(16, "read, not run: main TensorUtil.scala, memDepth of fetch")
     request_delay: int = _law(2, "main GenVMECmd, VME.scala: command, then its queue")
+    pad_row_delay: int = _law(1, "main TensorLoadNarrowVME.scala: a state per row of padding above")
+    fetch_request_delay: int = _law(2, "main GenVMECmd, VME.scala: command, then its queue")
+    hand_out_delay: int = _law(1, "main Fetch.scala, Core.scala: a queue of one cycle")
+    return_delay: int = _law(1, "main VME.scala: the tag table gives or takes, not both")
     request_interval: int = _law(2, "main VME.scala: command queues of one entry; measured 406 and 533")
     max_tokens: int = _law(255, "main Semaphore.scala, 8 bits")
     queue_entries: int = _law(512, "main Core.scala, instQueueEntries")
@@ -159,13 +169,36 @@ class TimingProfile:
 
     def launch_cycles(self, bus_bits: int) -> int:
         """Launch to FINISH of an empty program: fetch of one instruction and FINISH."""
-        return self.fetch_cycles(1, bus_bits) + self.finish
+        return self.fetch_cycles(1, bus_bits) + self.hand_out_delay - 1 + self.finish
 
+
+RTL: Mapping[str, int] = MappingProxyType(
+    {
+        "gemm_constant": 8,
+        "reset_constant": 8,
+        "alu_constant": 4,
+        "load_constant": 4,
+        "uop_load_constant": 4,
+        "padding_hidden": 19,
+        "store_setup": 1,
+        "store_constant": 2,
+        "wide_store_constant": 3,
+        "fetch_constant": 19,
+        "wide_fetch_constant": 19,
+        "wide_fetch_instructions": 64,
+        "pad_row_delay": 0,
+        "fetch_request_delay": 1,
+        "hand_out_delay": 2,
+        "return_delay": 0,
+        "request_interval": 1,
+    }
+)
+"""Where our RTL differs from the published one: register stages of ``vta/rtl``, asserted by its tests."""
 
 PROFILES: Mapping[str, TimingProfile] = MappingProxyType(
-    {name: TimingProfile(name=name) for name in ("public", "rhnas")}
+    {"public": TimingProfile(name="public"), "rhnas": TimingProfile(name="rhnas", **RTL)}
 )
-"""``public``: the published RTL. ``rhnas``: our RTL; equal until that RTL says otherwise."""
+"""``public``: the published RTL. ``rhnas``: our RTL."""
 
 
 def profile_named(name: str) -> TimingProfile:

@@ -150,3 +150,60 @@ def _chain(
     instructions[0] = replace(instructions[0], **pops)
     instructions[-1] = replace(instructions[-1], **pushes)
     return instructions
+
+
+def single_programs(seed: int, config: AcceleratorConfig) -> list[Program]:
+    """One random instruction of every kind, each alone with the FINISH that waits for it."""
+    rng = np.random.default_rng(seed)
+    uops = micro_ops(rng, config, min(8, config.uop_depth))
+    memory = rng.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
+    memory[: 4 * len(uops)] = uops.view(np.uint8)
+    streams: list[list[Instruction]] = [
+        [replace(random_load(rng, config, kind), push_next=True), Finish(pop_prev=True)]
+        for kind in (Memory.INP, Memory.WGT)
+    ]
+    streams += [[random_load(rng, config, m), Finish()] for m in (Memory.UOP, Memory.ACC, Memory.ACC_8BIT)]
+    streams.append([replace(random_store(rng, config), push_prev=True), Finish(pop_next=True)])
+    loop = random_loop(rng, config, len(uops))
+    for reset in (False, True):
+        streams.append([Gemm(**loop, reset=reset), Finish()])
+    for use_imm in (False, True):
+        streams.append([Alu(**loop, alu_opcode=AluOp.ADD, use_imm=use_imm, imm=1), Finish()])
+    syncs = int(rng.integers(0, 150))
+    streams.append([*[Load(memory_type=Memory.ACC, x_size=0)] * syncs, Finish()])
+    segment = Segment(name="memory.bin", address=0, content=memory)
+    return [Program(config=config, instructions=assemble(s, config), segments=(segment,)) for s in streams]
+
+
+def contending_program(seed: int, config: AcceleratorConfig) -> Program:
+    """Padded loads of many short bursts by both modules at once, without tokens, beside instruction fetch."""
+    rng = np.random.default_rng(seed)
+    stream: list[Instruction] = []
+    for _ in range(int(rng.integers(4, 30))):
+        kind = Memory(int(rng.choice([Memory.INP, Memory.WGT, Memory.UOP, Memory.ACC, Memory.ACC_8BIT])))
+        load = random_load(rng, config, kind)
+        if rng.random() < 0.5:
+            pads = tuple(int(p) for p in rng.integers(0, 8, 4)) if kind is not Memory.UOP else (0, 0, 0, 0)
+            width = 1 + int(rng.integers(4)) + pads[2] + pads[3]
+            rows = depth(config, kind) // width - pads[0] - pads[1]
+            if rows >= 1:
+                load = replace(
+                    load,
+                    sram_base=0,
+                    dram_base=int(rng.integers(8)),
+                    y_size=int(rng.integers(1, min(rows, 60) + 1)),
+                    x_size=width - pads[2] - pads[3],
+                    x_stride=int(rng.integers(width, width + 12)),
+                    y_pad_0=pads[0],
+                    y_pad_1=pads[1],
+                    x_pad_0=pads[2],
+                    x_pad_1=pads[3],
+                )
+        stream.append(load)
+    waits = [Load(memory_type=Memory.INP, x_size=0, push_next=True), Finish(pop_prev=True)]
+    memory = rng.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
+    return Program(
+        config=config,
+        instructions=assemble([*stream, *waits], config),
+        segments=(Segment(name="memory.bin", address=0, content=memory),),
+    )

@@ -1,4 +1,4 @@
-"""The scratchpad against a NumPy array of bytes, for tensors wider and narrower than the bus."""
+"""The scratchpads against NumPy arrays of bytes, for tensors wider and narrower than the bus."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
 from amaranth.sim import Simulator
 
-from rhnas.vta.rtl.scratchpad import Scratchpad
+from rhnas.vta.rtl.scratchpad import OutputScratchpad, Scratchpad
 
 
 def as_int(values: np.ndarray) -> int:
@@ -60,6 +60,35 @@ def test_beats_of_any_alignment_land_where_they_belong(tensor_bytes, bus_bytes, 
             ctx.set(pad.read_index, index)
             await ctx.tick()
             assert ctx.get(pad.read_data) == as_int(expected[index]), index
+
+    simulator = Simulator(pad)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(
+    ("tensor_bytes", "bus_bytes", "depth"), [(32, 8, 8), (8, 8, 8), (2, 8, 32), (2, 64, 8)]
+)
+def test_outputs_are_read_a_beat_at_a_time_from_any_index(tensor_bytes, bus_bytes, depth):
+    rng = np.random.default_rng(0)
+    pad = OutputScratchpad(depth=depth, tensor_bits=8 * tensor_bytes, bus_bits=8 * bus_bytes)
+    expected = rng.integers(256, size=(depth, tensor_bytes))
+
+    async def bench(ctx) -> None:
+        ctx.set(pad.write, 1)
+        for index in range(depth):
+            ctx.set(pad.write_index, index)
+            ctx.set(pad.write_data, as_int(expected[index]))
+            await ctx.tick()
+        ctx.set(pad.write, 0)
+        for first in range(1 - pad.lanes, depth):
+            ctx.set(pad.read_index, first)
+            await ctx.tick()
+            data = ctx.get(pad.read_data)
+            for lane in range(max(0, -first), min(pad.lanes, depth - first)):
+                got = data >> 8 * tensor_bytes * lane & ((1 << 8 * tensor_bytes) - 1)
+                assert got == as_int(expected[first + lane]), (first, lane)
 
     simulator = Simulator(pad)
     simulator.add_clock(1e-8)

@@ -91,10 +91,7 @@ class Fetch(wiring.Component):
                 with m.If(left == 0):
                     m.next = "IDLE"
                 with m.Else():
-                    m.d.comb += self.request_valid.eq(1)
                     m.next = "REQUEST"
-                    with m.If(self.request_ready):
-                        m.next = "RECEIVE"
         return m
 
     def _deal(self, m: Module, ready: Signal) -> None:

@@ -1,8 +1,10 @@
 // Drives one verilated accelerator: control registers, memory, and nothing else. Called through ctypes.
 //
-// The memory model is that of the public RTL's simulation (VTAMemDPIToAXI): read requests queue, a counter must
-// reach `latency` while the queue is not empty (and holds there, so requests back to back pay once), then beats
-// stream one a cycle in order. Writes have no latency. `stall` makes every handshake wait at random.
+// The memory model is that of the public RTL's simulation (VTAMemDPIToAXI) and of `rhnas.vta.simulate.port`: read
+// requests queue, and memory takes one up when the one before has given its last beat and a counter has reached
+// `latency`; the counter runs while requests wait (and holds there, so that requests back to back pay once). Beats
+// follow from the next cycle on, one a cycle, in order. Writes have no latency. `stall` makes every handshake wait
+// at random.
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -82,12 +84,10 @@ class Machine {
 
   // What the memory shows the accelerator in this cycle.
   void offer() {
-    bool ready = !reads_.empty() && waited_ >= latency_;
-    top_->m_axi_rvalid = ready && !stalls();
+    top_->m_axi_rvalid = current_.beats > 0 && !stalls();
     if (top_->m_axi_rvalid) {
-      const Request &head = reads_.front();
-      std::memcpy(&top_->m_axi_rdata, at(head.address), kBusBytes);
-      top_->m_axi_rlast = head.beats == 1;
+      std::memcpy(&top_->m_axi_rdata, at(current_.address), kBusBytes);
+      top_->m_axi_rlast = current_.beats == 1;
     }
     top_->m_axi_rresp = 0;
     top_->m_axi_arready = reads_.size() < 256 && !stalls();
@@ -99,15 +99,19 @@ class Machine {
 
   // What was handed over in this cycle.
   void settle() {
-    if (!reads_.empty() && waited_ < latency_) ++waited_;
     if (top_->m_axi_rvalid && top_->m_axi_rready) {
-      Request &head = reads_.front();
-      head.address += kBusBytes;
-      if (--head.beats == 0) reads_.pop_front();
-      if (reads_.empty()) waited_ = 0;
+      current_.address += kBusBytes;
+      --current_.beats;
+    }
+    if (!reads_.empty() && waited_ < latency_) {
+      ++waited_;
+    } else if (!reads_.empty() && current_.beats == 0) {
+      current_ = reads_.front();
+      reads_.pop_front();
     }
     if (top_->m_axi_arvalid && top_->m_axi_arready)
       reads_.push_back({top_->m_axi_araddr, top_->m_axi_arlen + 1u});
+    if (reads_.empty()) waited_ = 0;
     if (top_->m_axi_bvalid && top_->m_axi_bready) responding_ = false;
     if (top_->m_axi_wvalid && top_->m_axi_wready) put();
     if (top_->m_axi_awvalid && top_->m_axi_awready) {
@@ -143,6 +147,7 @@ class Machine {
   uint64_t random_;
   std::unique_ptr<VerilatedContext> context_;
   std::unique_ptr<Vaccelerator> top_;
+  Request current_ = {0, 0};
   std::deque<Request> reads_;
   unsigned waited_ = 0;
   bool writing_ = false, responding_ = false, out_of_range_ = false;

@@ -196,27 +196,37 @@ class Loader(wiring.Component):
         return received
 
     def _pad(self, m: Module, row_length: Signal, lead: Signal) -> Signal:
-        """Write the pads: a first run, one between two rows, a last one; returns whether all are written."""
+        """Write the pads: a first run, one between two rows, a last one; returns whether all are written.
+
+        A run's last pad leads on to the next run; an empty run takes a cycle of its own.
+        """
         run, rows = Signal.like(lead), Signal(SIZE_BITS)
         index = Signal(self.index_bits)
-        tail = Signal.like(lead)
+        tail, between = Signal.like(lead), Signal(PAD_BITS + 1)
+        sides, none_before, none_after = Signal(), Signal(), Signal()
         m.d.comb += [
             tail.eq(self.y_pad_1 * row_length + self.x_pad_1),
+            between.eq(self.x_pad_0 + self.x_pad_1),
+            sides.eq(between != 0),
+            none_before.eq((self.y_pad_0 == 0) & (self.x_pad_0 == 0)),
+            none_after.eq(~sides & (self.y_pad_1 == 0)),
             self.pad.eq((run != 0) & ~self.data_valid),
             self.pad_index.eq(index),
         ]
+        skip_first = sides & none_before
         with m.If(self.start):
-            m.d.sync += [run.eq(lead), rows.eq(self.y_size), index.eq(self.sram_base)]
-        with m.Elif(run != 0):
-            with m.If(self.pad):
-                m.d.sync += [run.eq(run - 1), index.eq(index + 1)]
-        with m.Elif(rows != 0):
-            between = self.x_pad_1 + self.x_pad_0
             m.d.sync += [
-                rows.eq(rows - 1),
-                index.eq(index + self.x_size),
-                run.eq(Mux(rows == 1, tail, between)),
+                run.eq(Mux(skip_first, Mux(self.y_size == 1, tail, between), lead)),
+                rows.eq(Mux(none_after, 0, self.y_size - skip_first)),
+                index.eq(self.sram_base + Mux(skip_first, self.x_size, 0)),
             ]
+        with m.Else():
+            leads_on = (rows != 0) & ((run == 0) | (self.pad & (run == 1) & sides))
+            with m.If(leads_on):
+                m.d.sync += [rows.eq(rows - 1), run.eq(Mux(rows == 1, tail, between))]
+            with m.Elif(self.pad):
+                m.d.sync += run.eq(run - 1)
+            m.d.sync += index.eq(index + self.pad + Mux(leads_on, self.x_size, 0))
         padded = Signal()
         m.d.comb += padded.eq((run == 0) & (rows == 0))
         return padded

@@ -15,7 +15,7 @@ from rhnas.vta.rtl.dispatch import Dispatch
 from rhnas.vta.rtl.fetch import INSTRUCTION_BITS
 from rhnas.vta.rtl.fields import fields
 from rhnas.vta.rtl.loader import ADDRESS_BITS, BURST_BEATS, PAD_FIELDS, TRANSFER_FIELDS, Loader
-from rhnas.vta.rtl.scratchpad import Scratchpad, log2
+from rhnas.vta.rtl.scratchpad import OutputScratchpad, Scratchpad, log2
 from rhnas.vta.rtl.storer import Storer
 
 QUEUE_PORTS = {
@@ -140,7 +140,8 @@ class StoreModule(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         out = 8 * config.out_tensor_bytes
-        self.storer = Storer(tensor_bits=out, bus_bits=config.bus_bits, depth=config.out_depth)
+        row, bus, depth = 8 * config.block_out, config.bus_bits, config.out_depth
+        self.storer = Storer(tensor_bits=out, row_bits=row, bus_bits=bus, depth=depth)
         super().__init__(
             {
                 **QUEUE_PORTS,
@@ -156,9 +157,10 @@ class StoreModule(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self.config
-        out = 8 * config.out_tensor_bytes
         m.submodules.dispatch = dispatch = Dispatch()
-        m.submodules.out = pad = Scratchpad(depth=config.out_depth, tensor_bits=out, beat_bits=out)
+        m.submodules.out = pad = OutputScratchpad(
+            depth=config.out_depth, tensor_bits=8 * config.out_tensor_bytes, bus_bits=config.bus_bits
+        )
         m.submodules.storer = storer = self.storer
         connect_queue(m, self, dispatch)
         store = fields(dispatch.instruction, Opcode.STORE, config)

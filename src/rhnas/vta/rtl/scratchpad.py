@@ -100,6 +100,61 @@ class Scratchpad(wiring.Component):
         return m
 
 
+class OutputScratchpad(wiring.Component):
+    """``depth`` tensors: one written a cycle, one read a cycle or as many as a beat of the bus holds.
+
+    Ports:
+        write, write_index, write_data: A tensor.
+        read_index: Of the tensor in the first lane (signed: lanes before the first that counts may lie before
+            the buffer).
+        read_data: The tensors from there on, in the next cycle.
+    """
+
+    def __init__(self, *, depth: int, tensor_bits: int, bus_bits: int) -> None:
+        self.depth = depth
+        self.tensor_bits = tensor_bits
+        self.lanes = max(1, bus_bits // tensor_bits)
+        index = log2(depth)
+        super().__init__(
+            {
+                "write": In(1),
+                "write_index": In(index),
+                "write_data": In(tensor_bits),
+                "read_index": In(signed(index + 2)),
+                "read_data": Out(self.lanes * tensor_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bank_bits = log2(self.lanes)
+        rows = max(1, self.depth // self.lanes)
+        write_bank, write_row = _split(self.write_index, bank_bits)
+        first = Signal(bank_bits)
+        m.d.sync += first.eq(self.read_index)
+        data = []
+        for bank in range(self.lanes):
+            mem = memory.Memory(shape=unsigned(self.tensor_bits), depth=rows, init=[])
+            m.submodules[f"bank{bank}"] = mem
+            read, write = mem.read_port(), mem.write_port()
+            lane = Signal(bank_bits, name=f"lane{bank}")
+            m.d.comb += [
+                lane.eq(bank - self.read_index),
+                read.addr.eq((self.read_index + lane)[bank_bits:]),
+                read.en.eq(1),
+                write.addr.eq(write_row),
+                write.data.eq(self.write_data),
+                write.en.eq(self.write & (write_bank == bank)),
+            ]
+            data.append(read.data)
+        for lane in range(self.lanes):
+            bank = (first + lane)[:bank_bits] if bank_bits else Const(0)
+            m.d.comb += self.read_data.word_select(lane, self.tensor_bits).eq(
+                Cat(*data).word_select(bank, self.tensor_bits)
+            )
+        return m
+
+
 def _split(index: Signal, bank_bits: int) -> tuple[Value, Value]:
     """The bank and the row of a tensor index; a shallow scratchpad has one row."""
     wide = Cat(index, Const(0, bank_bits + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,13 +14,18 @@ from rhnas.vta.rtl.scratchpad import log2
 class Storer(wiring.Component):
     """Writes a 2-D block of output tensors, burst by burst: address, beats, response.
 
-    A burst of b beats that holds t tensors takes 3 + b + t cycles where memory never stalls: each tensor is
-    read once from the scratchpad (one cycle) before the beat that completes with it.
+    A cycle after ``start`` the first row is ready. Where memory never stalls, a burst of b beats then takes
+    3 + b cycles: its address, a read of the scratchpad, the beats, the response. Where a tensor's row is
+    wider than the bus, each further row in a burst takes a cycle to read, as in the public RTL.
+
+    Args of the constructor:
+        row_bits: Width of one of a tensor's BATCH rows.
     """
 
-    def __init__(self, *, tensor_bits: int, bus_bits: int, depth: int) -> None:
+    def __init__(self, *, tensor_bits: int, row_bits: int, bus_bits: int, depth: int) -> None:
         self.bursts = RowBursts(tensor_bits=tensor_bits, bus_bits=bus_bits)
         self.tensor_bits, self.bus_bits = tensor_bits, bus_bits
+        self.row_slices = max(1, row_bits // bus_bits)
         self.index_bits = log2(depth)
         super().__init__(
             {
@@ -31,8 +36,8 @@ class Storer(wiring.Component):
                 "sram_base": In(16),
                 **{name: In(width) for name, width in TRANSFER_FIELDS.items()},
                 "bus": Out(memory_port(bus_bits)),
-                "out_index": Out(self.index_bits),
-                "out_data": In(tensor_bits),
+                "out_index": Out(signed(self.index_bits + 2)),
+                "out_data": In(max(tensor_bits, bus_bits)),
             }
         )
 
@@ -51,8 +56,11 @@ class Storer(wiring.Component):
             self.error.eq(bus.bvalid & bus.bready & (bus.bresp != 0)),
         ]
         beats_left, last_burst, fresh_row = Signal.like(bursts.beats), Signal(), Signal()
-        addressed, read, sent, read_next = Signal(), Signal(), Signal(), Signal()
-        full = self._tensors(m, fresh_row & addressed, read, sent, read_next)
+        addressed, sent = Signal(), Signal()
+        if self.bursts.lanes == 1:
+            pauses = self._parts(m, sent)
+        else:
+            pauses = self._lanes(m, fresh_row & addressed, sent)
         with m.If(self.start):
             m.d.sync += fresh_row.eq(1)
         with m.FSM():
@@ -70,16 +78,14 @@ class Storer(wiring.Component):
                     ]
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += read.eq(1)
-                with m.If(full):
-                    m.next = "BEAT"
+                m.next = "BEAT"
             with m.State("BEAT"):
                 m.d.comb += [bus.wvalid.eq(1), bus.wlast.eq(beats_left == 1), sent.eq(bus.wready)]
                 with m.If(sent):
                     m.d.sync += beats_left.eq(beats_left - 1)
                     with m.If(beats_left == 1):
                         m.next = "RESPONSE"
-                    with m.Elif(read_next):
+                    with m.Elif(pauses):
                         m.next = "READ"
             with m.State("RESPONSE"):
                 m.d.comb += bus.bready.eq(1)
@@ -88,55 +94,39 @@ class Storer(wiring.Component):
                     m.next = "ADDRESS"
         return m
 
-    def _tensors(self, m: Module, row: Value, read: Signal, sent: Signal, read_next: Signal) -> Signal:
-        """Read tensors and lay them on the bus; returns whether the tensor read now completes a beat."""
-        index = Signal(self.index_bits)
-        full = Signal()
-        # A tensor that was read stays on the scratchpad's output until the next read.
-        m.d.comb += self.out_index.eq(Mux(read, index, index - 1))
-        with m.If(self.start):
-            m.d.sync += index.eq(self.sram_base)
-        with m.Elif(read):
-            m.d.sync += index.eq(index + 1)
-        if self.bursts.lanes == 1:
-            self._parts(m, sent, read_next)
-            m.d.comb += full.eq(1)
-        else:
-            self._lanes(m, row, read, sent, full)
-            m.d.comb += read_next.eq(1)
-        return full
-
-    def _parts(self, m: Module, sent: Signal, read_next: Signal) -> None:
-        """A tensor fills one beat or several."""
+    def _parts(self, m: Module, sent: Signal) -> Value:
+        """A tensor fills one beat or several; returns whether the next beat waits for a read."""
         slices = self.bursts.slices
-        part = Signal(max(1, log2(slices)))
+        index, part = Signal(self.index_bits), Signal(max(1, log2(slices)))
+        tensor_sent = sent & (part == slices - 1)
         m.d.comb += [
+            self.out_index.eq(index + tensor_sent),
             self.bus.wdata.eq(self.out_data.word_select(part, self.bus_bits)),
             self.bus.wstrb.eq(~0),
-            read_next.eq(part == slices - 1),
         ]
-        with m.If(sent):
-            m.d.sync += part.eq(Mux(read_next, 0, part + 1))
-
-    def _lanes(self, m: Module, row: Value, read: Signal, sent: Signal, full: Signal) -> None:
-        """A beat gathers several tensors; byte strobes cover those of this row."""
-        lanes, width = self.bursts.lanes, self.tensor_bits
-        lane, position = Signal(log2(lanes)), Signal(SIZE_BITS)
-        latest, mask, gathered = Signal.like(lane), Signal(lanes), Signal(self.bus_bits)
-        arriving = Signal()
-        m.d.comb += [
-            full.eq((lane == lanes - 1) | (position + 1 == self.x_size)),
-            self.bus.wdata.eq(gathered),
-            self.bus.wdata.word_select(latest, width).eq(self.out_data),
-            self.bus.wstrb.eq(Cat(*(bit.replicate(width // 8) for bit in mask))),
-        ]
-        m.d.sync += arriving.eq(read)
-        with m.If(arriving):
-            m.d.sync += gathered.word_select(latest, width).eq(self.out_data)
-        with m.If(row):
-            m.d.sync += [lane.eq(self.bursts.first_element), position.eq(0), mask.eq(0)]
-        with m.Elif(read):
-            m.d.sync += [latest.eq(lane), lane.eq(lane + 1), position.eq(position + 1)]
-            m.d.sync += mask.bit_select(lane, 1).eq(1)
+        with m.If(self.start):
+            m.d.sync += [index.eq(self.sram_base), part.eq(0)]
         with m.Elif(sent):
-            m.d.sync += mask.eq(0)
+            m.d.sync += [index.eq(index + tensor_sent), part.eq(Mux(tensor_sent, 0, part + 1))]
+        row_end = (part & (self.row_slices - 1)) == self.row_slices - 1
+        return row_end if slices > 1 else Const(0)
+
+    def _lanes(self, m: Module, row: Value, sent: Signal) -> Value:
+        """A beat carries several tensors, strobed where they belong to the row; no beat waits for a read."""
+        lanes = self.bursts.lanes
+        row_index, position = Signal(self.index_bits), Signal(signed(SIZE_BITS + 8))
+        inside = [(position + lane >= 0) & (position + lane < self.x_size) for lane in range(lanes)]
+        m.d.comb += [
+            self.out_index.eq(row_index + position + Mux(sent, lanes, 0)),
+            self.bus.wdata.eq(self.out_data),
+            self.bus.wstrb.eq(Cat(*(bit.replicate(self.tensor_bits // 8) for bit in inside))),
+        ]
+        with m.If(self.start):
+            m.d.sync += row_index.eq(self.sram_base)
+        with m.If(row):
+            m.d.sync += position.eq(-self.bursts.first_element[: log2(lanes)])
+        with m.Elif(sent):
+            m.d.sync += position.eq(position + lanes)
+            with m.If(position + lanes >= self.x_size):
+                m.d.sync += row_index.eq(row_index + self.x_size)
+        return Const(0)

@@ -66,7 +66,12 @@ class Laws(NamedTuple):
     alu_tensor_steps: int
     memory_delay: int
     request_delay: int
+    pad_row_delay: int
+    fetch_request_delay: int
+    hand_out_delay: int
+    return_delay: int
     request_interval: int
+    store_setup: int
     store_constant: int
     store_row_beats: int  # beats between two reads of the scratchpad; 0 where it never pauses
     dispatch: int
@@ -191,7 +196,7 @@ def _request_batch(machine, now):  # type: ignore[no-untyped-def]
     control.requested_at = now
     if count > 0:
         address = control.handed_out * INSTRUCTION_BYTES  # of an aligned stream; only the alignment matters
-        stream, at = machine.read.streams[FETCH], now + laws.request_delay
+        stream, at = machine.read.streams[FETCH], now + laws.fetch_request_delay
         open_stream(stream, 0, at, address, count * INSTRUCTION_BYTES, laws.fetch_drain, laws)
 
 
@@ -210,7 +215,7 @@ def _hand_out(machine, now):  # type: ignore[no-untyped-def]
     if module.arrived - module.position >= machine.laws.queue_entries:
         return
     module.arrived += 1
-    instruction.visible = now + 1
+    instruction.visible = now + machine.laws.hand_out_delay
     control.handed_out += 1
     control.hand_out_at = now + 1
     if control.handed_out == control.batch_end:
@@ -290,7 +295,7 @@ def _duration(insn, memories, laws):  # type: ignore[no-untyped-def]
 @inner
 def _open_load(insn, memory, stream, now, laws):  # type: ignore[no-untyped-def]
     address = memory.base + insn.dram_base * memory.tensor_bytes
-    request_at = now + laws.request_delay + insn.y_pad_0
+    request_at = now + laws.request_delay + insn.y_pad_0 * laws.pad_row_delay
     row_bytes = insn.x_size * memory.tensor_bytes
     open_stream(stream, memory.priority, request_at, address, row_bytes, memory.drain, laws)
     stream.rows, stream.stride_bytes = insn.y_size, insn.x_stride * memory.tensor_bytes
@@ -306,7 +311,7 @@ def _open_load(insn, memory, stream, now, laws):  # type: ignore[no-untyped-def]
 @inner
 def _store_cycles(insn, base, tensor_bytes, laws):  # type: ignore[no-untyped-def]
     """Bursts one after the other: command, beats with a pause per row read from the scratchpad, answer."""
-    cycles = 0
+    cycles = laws.store_setup
     for y in range(insn.y_size):
         start = base + (insn.dram_base + y * insn.x_stride) * tensor_bytes
         end = start + insn.x_size * tensor_bytes

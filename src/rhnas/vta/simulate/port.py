@@ -98,7 +98,7 @@ def serve(read, now, until, laws):  # type: ignore[no-untyped-def]
         chosen, wanted = _choose(read.streams, now)
         if chosen < 0:
             return wanted
-        possible = _slot_free(read.port[0], read.last_beat, now)
+        possible = _slot_free(read.port[0], read.last_beat, now, laws.return_delay)
         if possible > now:
             now = possible
             continue
@@ -123,7 +123,7 @@ def _choose(streams, now):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _slot_free(port, last_beat, now):  # type: ignore[no-untyped-def]
+def _slot_free(port, last_beat, now, return_delay):  # type: ignore[no-untyped-def]
     """First cycle from ``now`` on in which the port can send a request."""
     while port.count > 0 and last_beat[port.oldest] < now:
         port.oldest = (port.oldest + 1) % len(last_beat)
@@ -131,7 +131,7 @@ def _slot_free(port, last_beat, now):  # type: ignore[no-untyped-def]
     if port.count == len(last_beat):
         return last_beat[port.oldest] + 1
     if port.count > 0 and last_beat[port.oldest] == now:
-        return now + 1  # the port sends no request while it takes one back
+        return now + return_delay  # whether the port sends a request while it takes one back
     return now
 
 
