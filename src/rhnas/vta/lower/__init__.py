@@ -1,0 +1,1 @@
+"""The compiler: from integer layers and mappings to programs; see ``docs/compiler.md``."""

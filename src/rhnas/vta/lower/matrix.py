@@ -1,0 +1,312 @@
+"""Layers on the GEMM core: convolutions, dense layers, and block-diagonal ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rhnas.quantized import Int8Array, QuantizedLayer
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.isa import AluOp, Memory
+from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
+from rhnas.vta.lower.epilogue import Requantization, tile_dims
+from rhnas.vta.lower.kernels import Dim, Index, Item, alu, gemm
+from rhnas.vta.lower.layout import Bytes, constant_tensors, dense_weight, diagonal_blocks, weight_blocks
+from rhnas.vta.lower.memory import MemoryMap
+from rhnas.vta.lower.products import (
+    Pair,
+    Part,
+    Planes,
+    Reads,
+    dense_parts,
+    dense_reads,
+    diagonal_pairs,
+    diagonal_parts,
+    diagonal_reads,
+)
+from rhnas.vta.lower.stream import Block, Padding, Stream, loads
+from rhnas.vta.lower.tiles import Region, Step, channel_tiles, require_room, steps
+from rhnas.vta.mapping import Mapping
+from rhnas.vta.mapping_nest import Nest
+
+
+@dataclass(frozen=True)
+class MatrixLayer:
+    """A layer whose products run on the GEMM core.
+
+    Attributes:
+        quantized: The layer.
+        mapping: Its tiles.
+        config: The accelerator.
+        nest: The layer as the cost model sees it on that accelerator.
+    """
+
+    quantized: QuantizedLayer
+    mapping: Mapping
+    config: AcceleratorConfig
+    nest: Nest
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The nest as plain numbers."""
+        return {name: int(self.nest[name]) for name in self.nest.dtype.names}
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """All steps in order."""
+        return list(steps(self.nest, self.mapping))
+
+    @cached_property
+    def requantization(self) -> Requantization:
+        """Of the epilogue."""
+        return Requantization.of(self.quantized)
+
+    @property
+    def weight_taps(self) -> int:
+        """Weight tensors per pair of blocks."""
+        return 1 if self.numbers["shared"] else self.numbers["kernel_h"] * self.numbers["kernel_w"]
+
+    @cached_property
+    def _pairs(self) -> list[list[Pair]]:
+        """Per channel tile, for block-diagonal layers."""
+        blocks = self.config.block_in, self.config.block_out
+        return [diagonal_pairs(self.nest, tile, *blocks) for tile in channel_tiles(self.nest, self.mapping)]
+
+    @cached_property
+    def weights(self) -> dict[tuple[int, int], Int8Array]:
+        """Weight tensors by (channel tile, reduction step), int8 (tensors, BLOCK_OUT, BLOCK_IN), in order."""
+        size = (-1, self.config.block_out, self.config.block_in)
+        if self.numbers["shared"]:
+            return {(0, 0): diagonal_blocks(self.quantized, self.config)}
+        blocks = weight_blocks(dense_weight(self.quantized, self.mapping.codes[0]), self.config)
+        tiles: dict[tuple[int, int], Int8Array] = {}
+        for tile in channel_tiles(self.nest, self.mapping):
+            if not self.numbers["dense"]:
+                chosen = [blocks[pair.block_out, pair.block_in] for pair in self._pairs[tile.index]]
+                tiles[tile.index, 0] = np.stack(chosen).reshape(size)
+                continue
+            rows = blocks[tile.first_block : tile.first_block + tile.blocks]
+            for reduction in range(self.steps[0].reductions):
+                reads = dense_reads(self.nest, self.mapping.tile_ci, reduction)
+                first = reads.first_group * self.numbers["lanes_in"]
+                tiles[tile.index, reduction] = rows[:, first : first + reads.blocks].reshape(size)
+        return tiles
+
+    @property
+    def uniform(self) -> bool:
+        """Whether one tensor holds what all accumulators start from."""
+        r = self.requantization
+        return not self.numbers["bias"] and len(r.offsets) == len(r.shifts) == 1
+
+    @cached_property
+    def constants(self) -> Bytes:
+        """Accumulator tensors of offsets, then of shifts where channels differ in them."""
+        r, n = self.requantization, self.numbers
+        if self.uniform:
+            return constant_tensors(np.repeat(r.offsets, self.config.block_out), 1, self.config)
+        tables = [np.broadcast_to(r.offsets, n["channels_out"])]
+        if self.tables > 1:
+            tables.append(r.shifts)
+        tensors = n["groups_out"] * n["lanes_out"]
+        return np.concatenate([constant_tensors(table, tensors, self.config) for table in tables])
+
+    @property
+    def tables(self) -> int:
+        """Numbers per output channel that accumulators must hold."""
+        return 1 if len(self.requantization.shifts) == 1 else 2
+
+    def reads(self, step: Step) -> Reads:
+        """Input storage groups of a step."""
+        if self.numbers["dense"]:
+            return dense_reads(self.nest, self.mapping.tile_ci, step.reduction)
+        return diagonal_reads(self.nest, step.channels)
+
+    def weight_key(self, step: Step) -> tuple[int, int]:
+        """Which weights a step needs."""
+        return (0, 0) if self.numbers["shared"] else (step.channels.index, step.reduction)
+
+
+class MatrixSchedule:
+    """Writes the stream of a matrix layer.
+
+    A step whose inputs or weights are not on chip begins with loads, which post one token when done; the
+    compute module posts one back when it has done all that uses them. With two threads, loads run ahead by
+    one such step into the other half.
+    """
+
+    def __init__(self, layer: MatrixLayer, memory: MemoryMap) -> None:
+        self.layer, self.map = layer, memory
+        self.n, self.config = layer.numbers, layer.config
+        self.stream = Stream()
+        self._plan()
+
+    def _plan(self) -> None:
+        """Which steps load what, and where everything lies on chip."""
+        layer, n, threads = self.layer, self.n, self.layer.mapping.threads
+        inputs = [(step.pixels, layer.reads(step)) for step in layer.steps]
+        weights = [layer.weight_key(step) for step in layer.steps]
+        self.loads_inputs = [i == 0 or inputs[i] != inputs[i - 1] for i in range(len(inputs))]
+        self.loads_weights = [i == 0 or weights[i] != weights[i - 1] for i in range(len(weights))]
+        self.plane_inp = n["lanes_in"] * max(
+            step.pixels.rows.reads.extent * step.pixels.columns.reads.extent for step in layer.steps
+        )
+        self.operand = self.plane_inp * max(reads.groups for _, reads in inputs)
+        tiles = layer.steps[-1].reductions
+        self.tiles = len(layer.steps) // tiles
+        self.inp = Region(0, self.operand * n["operands"], self._halves(sum(self.loads_inputs)))
+        largest = max(len(tile) for tile in layer.weights.values())
+        self.wgt = Region(0, largest, self._halves(sum(self.loads_weights)))
+        mapping = layer.mapping
+        out = mapping.tile_co * n["lanes_out"] * mapping.tile_h * mapping.tile_w
+        self.acc = Region(0, out, min(threads, self.tiles))
+        self.all_resident = layer.uniform or mapping.order == "pixels outer"
+        groups = n["groups_out"] if self.all_resident else mapping.tile_co
+        self.resident = 1 if layer.uniform else groups * n["lanes_out"]
+        self.constant_channels: int | None = None
+        for memory, end, depth in (
+            ("input", self.inp.end, self.config.inp_depth),
+            ("weight", self.wgt.end, self.config.wgt_depth),
+            ("accumulator", self.acc.end + self.resident * layer.tables, self.config.acc_depth),
+        ):
+            require_room(layer.quantized.layer.name, memory, end, depth)
+
+    def _halves(self, times: int) -> int:
+        return min(self.layer.mapping.threads, times)
+
+    def run(self) -> Stream:
+        """The stream, without FINISH; the last store's token is left for it."""
+        begins = [a or b for a, b in zip(self.loads_inputs, self.loads_weights, strict=True)]
+        total, lag, event, tile = sum(begins), self.layer.mapping.threads, -1, -1
+        for index, step in enumerate(self.layer.steps):
+            if begins[index]:
+                event += 1
+                self.stream.add(self._loads(index, step), pop_next=event >= lag, push_next=True)
+            if step.first:
+                tile += 1
+                self.acc.turn()
+                self._constants(step)
+                self.stream.add(self._start(step), pop_next=tile >= self.acc.halves)
+            done = index + 1 == len(begins) or begins[index + 1]
+            self.stream.add(
+                self._products(step), pop_prev=begins[index], push_prev=done and event + lag < total
+            )
+            if step.last:
+                self.stream.add(self._end(step), push_next=True)
+                awaited = tile + self.acc.halves < self.tiles or tile == self.tiles - 1
+                self.stream.add(self._stores(step), pop_prev=True, push_prev=awaited)
+        return self.stream
+
+    def _loads(self, index: int, step: Step) -> list[Item]:
+        items: list[Item] = []
+        if self.loads_inputs[index]:
+            base, tensor_bytes = self.inp.turn(), self.config.inp_tensor_bytes
+            size = (self.n["in_h"], self.n["in_w"])
+            padding = Padding(memory=Memory.INP, first=self.map.padding // tensor_bytes)
+            reads = self.layer.reads(step)
+            groups = range(reads.first_group, reads.first_group + reads.groups)
+            for operand, address in enumerate(self.map.inputs):
+                tensor = Stored(first=address // tensor_bytes, size=size, lanes=self.n["lanes_in"])
+                place = Place(base=base + operand * self.operand, plane=self.plane_inp)
+                items += read_tile(tensor, step.pixels, groups, place, padding)
+        if self.loads_weights[index]:
+            key, first = self.layer.weight_key(step), 0
+            for known, tensors in self.layer.weights.items():
+                if known == key:
+                    break
+                first += len(tensors)
+            dram = self.map.weights // self.config.wgt_tensor_bytes + first
+            block = Block(
+                sram=self.wgt.turn(), dram=dram, rows=1, size=len(self.layer.weights[key]), stride=0
+            )
+            items += loads(Memory.WGT, block)
+        return items
+
+    def _constants(self, step: Step) -> None:
+        """Load what accumulators start from, unless it is there."""
+        wanted = 0 if self.all_resident else step.channels.index
+        if self.constant_channels == wanted:
+            return
+        self.constant_channels = wanted
+        n = self.n
+        whole = 1 if self.layer.uniform else n["groups_out"] * n["lanes_out"]
+        first = 0 if self.all_resident else step.channels.first_group * n["lanes_out"]
+        size = whole if self.all_resident else step.channels.groups * n["lanes_out"]
+        dram = self.map.constants // self.config.acc_tensor_bytes
+        for table in range(self.layer.tables):
+            block = Block(
+                sram=self.acc.end + table * self.resident,
+                dram=dram + table * whole + first,
+                rows=1,
+                size=size,
+                stride=0,
+            )
+            self.stream.add(loads(Memory.ACC, block))
+
+    def _channel_nest(self, step: Step, table: int) -> tuple[list[Index], list[Dim]]:
+        """Every tensor of the tile with its channels' constant as source."""
+        lanes, pixels = self.n["lanes_out"], step.pixels.rows.count * step.pixels.columns.count
+        each = 0 if self.layer.uniform else 1
+        first = each * step.channels.first_group * lanes if self.all_resident else 0
+        source = self.acc.end + table * self.resident + first
+        dims = [
+            Dim(step.channels.groups, Index(pixels * lanes, each * lanes)),
+            Dim(pixels, Index(lanes, 0)),
+            Dim(lanes, Index(1, each)),
+        ]
+        return [Index(self.acc.at, source)], dims
+
+    def _start(self, step: Step) -> list[Item]:
+        points, dims = self._channel_nest(step, 0)
+        return alu(AluOp.ADD, points, dims, self.config, immediate=0)
+
+    def _end(self, step: Step) -> list[Item]:
+        """Shift and clip the tile."""
+        at, dims = self.acc.at, tile_dims(step, self.n["lanes_out"])
+        r, items = self.layer.requantization, []
+        if len(r.shifts) > 1:
+            points, nest = self._channel_nest(step, 1)
+            items += alu(AluOp.SHR, points, nest, self.config)
+        elif r.shifts[0]:
+            items += alu(AluOp.SHR, [Index(at, at)], dims, self.config, immediate=int(r.shifts[0]))
+        for operation, limit in zip((AluOp.MAX, AluOp.MIN), r.clip, strict=True):
+            items += alu(operation, [Index(at, at)], dims, self.config, immediate=limit)
+        return items
+
+    def _parts(self, step: Step) -> list[Part]:
+        layer, lanes = self.layer, self.n["lanes_out"]
+        pixels = step.pixels.rows.count * step.pixels.columns.count
+        planes = Planes(pixels * lanes, self.plane_inp, self.operand)
+        reads = layer.reads(step)
+        if self.n["dense"]:
+            return dense_parts(layer.nest, step.channels, reads, planes, layer.weight_taps)
+        pairs = layer._pairs[step.channels.index]
+        return diagonal_parts(layer.nest, reads, planes, pairs, layer.weight_taps)
+
+    def _products(self, step: Step) -> list[Item]:
+        """The GEMMs of a step: blocks x taps x pixels."""
+        n = self.n
+        rows, columns = step.pixels.rows, step.pixels.columns
+        lanes_in, lanes_out = n["lanes_in"], n["lanes_out"]
+        pitch = columns.reads.extent * lanes_in
+        tap = 0 if n["shared"] else 1
+        down = pitch * (n["stride_h"] // rows.reads.spacing)
+        around = [
+            Dim(n["kernel_h"], Index(0, pitch, tap * n["kernel_w"])),
+            Dim(n["kernel_w"], Index(0, lanes_in, tap)),
+            Dim(rows.count, Index(columns.count * lanes_out, down)),
+            Dim(columns.count, Index(lanes_out, n["stride_w"] * lanes_in)),
+        ]
+        items: list[Item] = []
+        base = Index(self.acc.at, self.inp.at, self.wgt.at)
+        for points, dims in self._parts(step):
+            moved = [Index(*(a + b for a, b in zip(point, base, strict=True))) for point in points]
+            items += gemm(moved, [*dims, *around], self.config)
+        return items
+
+    def _stores(self, step: Step) -> list[Item]:
+        n = self.n
+        first = self.map.output // self.config.out_tensor_bytes
+        tensor = Stored(first=first, size=(n["out_h"], n["out_w"]), lanes=n["lanes_out"])
+        return write_tile(tensor, step.pixels, step.channels, self.acc.at)

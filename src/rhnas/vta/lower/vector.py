@@ -1,0 +1,145 @@
+"""Layers on the ALU: maximum pooling and addition, from 8-bit loads into the accumulators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rhnas.errors import UnsupportedNetworkError
+from rhnas.quantized import QuantizedLayer
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.isa import IMMEDIATE_BITS, AluOp, Memory
+from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
+from rhnas.vta.lower.epilogue import Requantization, tile_dims
+from rhnas.vta.lower.kernels import Dim, Index, Item, alu
+from rhnas.vta.lower.memory import MemoryMap
+from rhnas.vta.lower.stream import Padding, Stream
+from rhnas.vta.lower.tiles import Region, Step, require_room, steps
+from rhnas.vta.mapping import Mapping
+from rhnas.vta.mapping_nest import Nest
+from rhnas.workload import LayerKind
+
+
+@dataclass(frozen=True)
+class VectorLayer:
+    """A layer whose work the ALU does.
+
+    Attributes:
+        quantized: The layer.
+        mapping: Its tiles.
+        config: The accelerator.
+        nest: The layer as the cost model sees it on that accelerator.
+    """
+
+    quantized: QuantizedLayer
+    mapping: Mapping
+    config: AcceleratorConfig
+    nest: Nest
+
+
+class VectorSchedule:
+    """Writes the stream of a vector layer: per tile loads, ALU, store, all but the store in order.
+
+    Loads do not touch the output scratchpad, so that only the ALU waits for the store of an earlier tile.
+
+    Raises:
+        UnsupportedNetworkError: Channels have different shifts, or the mapping does not fit.
+    """
+
+    def __init__(self, layer: VectorLayer, memory: MemoryMap) -> None:
+        self.layer, self.map, self.config = layer, memory, layer.config
+        self.n = {name: int(layer.nest[name]) for name in layer.nest.dtype.names}
+        self.requantization = Requantization.of(layer.quantized)
+        name = layer.quantized.layer.name
+        if len(self.requantization.shifts) > 1:
+            raise UnsupportedNetworkError(f"layer {name!r} must have one shift", got="one per channel")
+        self.steps = list(steps(layer.nest, layer.mapping))
+        n, mapping = self.n, layer.mapping
+        self.operand = mapping.tile_co * max(self._plane(step) for step in self.steps)
+        size = n["operands"] * self.operand
+        if n["operands"] == 1:
+            size += mapping.tile_co * n["lanes_out"] * mapping.tile_h * mapping.tile_w
+        self.acc = Region(0, size, min(mapping.threads, len(self.steps)))
+        require_room(name, "accumulator", self.acc.end, self.config.acc_depth)
+
+    def _plane(self, step: Step) -> int:
+        """Tensors of a storage group of a tile's input on chip."""
+        extent = step.pixels.rows.reads.extent * step.pixels.columns.reads.extent
+        return extent * self.n["lanes_in"]
+
+    def run(self) -> Stream:
+        """The stream, without FINISH; the last store's token is left for it."""
+        stream, n, last = Stream(), self.n, len(self.steps) - 1
+        first = self.map.output // self.config.out_tensor_bytes
+        output = Stored(first=first, size=(n["out_h"], n["out_w"]), lanes=n["lanes_out"])
+        adds = self.layer.quantized.layer.kind is LayerKind.ADD
+        for tile, step in enumerate(self.steps):
+            base = self.acc.turn()
+            stream.add(self._loads(step))
+            items, at = self._addition(step) if adds else self._maximum(step)
+            stream.add(items, pop_next=tile >= self.acc.halves, push_next=True)
+            awaited = tile + self.acc.halves <= last or tile == last
+            stores = write_tile(output, step.pixels, step.channels, base + at)
+            stream.add(stores, pop_prev=True, push_prev=awaited)
+        return stream
+
+    def _loads(self, step: Step) -> list[Item]:
+        n, tensor_bytes, items = self.n, self.config.out_tensor_bytes, []
+        padding = Padding(memory=Memory.ACC_8BIT, first=self.map.padding // tensor_bytes, lowest=True)
+        groups = range(step.channels.first_group, step.channels.first_group + step.channels.groups)
+        for operand, address in enumerate(self.map.inputs):
+            size = (n["in_h"], n["in_w"])
+            tensor = Stored(first=address // tensor_bytes, size=size, lanes=n["lanes_in"])
+            place = Place(base=self.acc.at + operand * self.operand, plane=self._plane(step))
+            items += read_tile(tensor, step.pixels, groups, place, padding)
+        return items
+
+    def _addition(self, step: Step) -> tuple[list[Item], int]:
+        """Instructions, and where in the tile's region the sum lies: it replaces the first operand."""
+        dims, config, items = tile_dims(step, self.n["lanes_out"]), self.config, []
+        first, second = self.acc.at, self.acc.at + self.operand
+        for at, left in zip((first, second), self.layer.quantized.left, strict=True):
+            if left:
+                items += alu(AluOp.SHR, [Index(at, at)], dims, config, immediate=-left)
+        items += alu(AluOp.ADD, [Index(first, second)], dims, config)
+        items += self._rescaled(first, dims)
+        for operation, limit in zip((AluOp.MAX, AluOp.MIN), self.requantization.clip, strict=True):
+            items += alu(operation, [Index(first, first)], dims, config, immediate=limit)
+        return items, 0
+
+    def _maximum(self, step: Step) -> tuple[list[Item], int]:
+        """Instructions, and where in the tile's region the maxima lie: behind the input."""
+        n, config = self.n, self.config
+        columns, lanes = step.pixels.columns, n["lanes_in"]
+        pitch = columns.reads.extent * lanes
+        inside = tile_dims(step, n["lanes_out"])
+        down = pitch * (n["stride_h"] // step.pixels.rows.reads.spacing)
+        sources = [self._plane(step), down, n["stride_w"] * lanes, 1]
+        dims = [
+            Dim(dim.size, Index(dim.step.dst, source)) for dim, source in zip(inside, sources, strict=True)
+        ]
+        at = self.acc.at + self.operand
+        taps = [
+            self.acc.at + row * pitch + column * lanes
+            for row in range(n["kernel_h"])
+            for column in range(n["kernel_w"])
+        ]
+        items = alu(AluOp.ADD, [Index(at, taps[0])], dims, config, immediate=0)
+        for tap in taps[1:]:
+            items += alu(AluOp.MAX, [Index(at, tap)], dims, config)
+        items += self._rescaled(at, inside)
+        if self.layer.quantized.layer.relu:
+            items += alu(AluOp.MAX, [Index(at, at)], inside, config, immediate=0)
+        return items, self.operand
+
+    def _rescaled(self, at: int, dims: list[Dim]) -> list[Item]:
+        """Round and shift; where half a unit is no immediate, (x >> s - 1) + 1 >> 1 is the same."""
+        shift = int(self.requantization.shifts[0])
+        if shift == 0:
+            return []
+        large = shift >= IMMEDIATE_BITS
+        steps = [(AluOp.SHR, shift - 1), (AluOp.ADD, 1), (AluOp.SHR, 1)] if large else []
+        steps = steps or [(AluOp.ADD, 1 << (shift - 1)), (AluOp.SHR, shift)]
+        items: list[Item] = []
+        for operation, value in steps:
+            items += alu(operation, [Index(at, at)], dims, self.config, immediate=value)
+        return items
