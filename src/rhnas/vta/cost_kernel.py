@@ -336,7 +336,9 @@ def evaluate_pairs(
         number, layer = pair // layers, pair % layers
         array, bus, first, end = groups[number, 0], groups[number, 1], groups[number, 2], groups[number, 3]
         r = laws[bus]
-        law = Laws(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12])
+        law = Laws(
+            r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14]
+        )
         group = group_of(room[first:end], event_pj[first:end])
         rows = tilings_of(nests[array, layer], law, group)
         fill_fixed(nests[array, layer], group.cheapest, fixed)

@@ -24,7 +24,10 @@ ACC_BYTES = 4
 
 
 class Laws(NamedTuple):
-    """The timing profile and the bus as numbers; constants include the dispatch cycle."""
+    """The timing profile and the bus as numbers; constants of instructions include the dispatch cycle.
+
+    ``wide_load`` and ``wide_store`` are the laws of tensors no wider than the bus.
+    """
 
     gemm: int
     reset: int
@@ -32,11 +35,13 @@ class Laws(NamedTuple):
     alu_immediate_steps: int
     alu_tensor_steps: int
     load: int
-    uop_load: int
+    wide_load: int
     padding_hidden: int
     store: int
+    wide_store: int
     dispatch: int
     fetch: int
+    fetch_instructions: int
     bus: int
     burst: int
 
@@ -50,11 +55,13 @@ class Laws(NamedTuple):
             alu_immediate_steps=profile.alu_immediate_steps,
             alu_tensor_steps=profile.alu_tensor_steps,
             load=profile.load_constant + profile.memory_delay + profile.dispatch,
-            uop_load=profile.uop_load_constant + profile.memory_delay + profile.dispatch,
+            wide_load=profile.uop_load_constant + profile.memory_delay + profile.dispatch,
             padding_hidden=profile.padding_hidden,
             store=profile.store_constant,
+            wide_store=profile.wide_store_constant,
             dispatch=profile.dispatch,
-            fetch=profile.fetch_constant,
+            fetch=profile.fetch_latency(bus_bits),
+            fetch_instructions=profile.fetch_instructions(bus_bits),
             bus=bus_bits // 8,
             burst=profile.burst_bytes(bus_bits),
         )
@@ -94,6 +101,12 @@ def spans(total: int, runs: int, grain: int, window: int) -> int:
 
 
 @compiled
+def load_constant(tensor_bytes: int, laws: Laws) -> int:
+    """What a LOAD of such tensors takes beside its beats."""
+    return laws.wide_load if tensor_bytes <= laws.bus else laws.load
+
+
+@compiled
 def input_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
     """(beats, instructions, cycles) of all input loads; one instruction per storage group and tile.
 
@@ -108,7 +121,8 @@ def input_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) 
         instructions = s.input_loads * nest.operands
     zeros = s.input_groups * (h.full * w.full - pixels) * nest.lanes_in
     exposed = max(0, zeros - laws.padding_hidden * instructions)
-    return beats, instructions, beats + instructions * laws.load + exposed
+    constant = load_constant(quotient(nest.pixel_in, nest.lanes_in), laws)
+    return beats, instructions, beats + instructions * constant + exposed
 
 
 @compiled
@@ -123,8 +137,12 @@ def store_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) 
         grain = min(lowest_bit(pixels), lowest_bit(h.tile * nest.out_w)) * nest.pixel_out
     beats = nest.groups_out * spans(size, runs, grain, laws.bus)
     bursts = nest.groups_out * spans(size, runs, grain, laws.burst)
-    tensors = nest.groups_out * pixels * nest.lanes_out
-    return beats, instructions, bursts * laws.store + beats + tensors + instructions * laws.dispatch
+    cycles = beats + instructions * laws.dispatch
+    if nest.tensor_out <= laws.bus:
+        return beats, instructions, cycles + bursts * laws.wide_store
+    # The scratchpad is read once for each row of a tensor, which pauses the bus.
+    reads = nest.groups_out * pixels * nest.lanes_out * nest.rows
+    return beats, instructions, cycles + bursts * laws.store + reads
 
 
 class Work(NamedTuple):
@@ -191,9 +209,10 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     write_beats, store_instructions, store_cycles = store_cost(nest, laws, h, w, t, s)
     weights = 0 if nest.vector else nest.weights * s.weight_passes
     weight_beats = spans(weights * nest.tensor_wgt, s.weight_loads, nest.tensor_wgt, laws.bus)
+    weight_cycles = weight_beats + s.weight_loads * load_constant(nest.tensor_wgt, laws)
     tensor_acc = nest.tensor_out * ACC_BYTES
     bias_beats = spans(s.bias_tensors * tensor_acc, s.bias_loads, tensor_acc, laws.bus)
-    bias_cycles = bias_beats + s.bias_loads * laws.load
+    bias_cycles = bias_beats + s.bias_loads * load_constant(tensor_acc, laws)
     bias_first = quotient(bias_cycles, max(1, s.bias_loads))
     uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
 
@@ -213,10 +232,10 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     instructions = input_instructions + s.weight_loads + s.bias_loads + 1 + gemms + store_instructions
     instructions += s.tiles * (nest.start_immediates + nest.start_resets + alus)
     fetch_beats = ceil_div(instructions * INSTRUCTION_BYTES, laws.bus)
-    batches = ceil_div(instructions * INSTRUCTION_BYTES, laws.burst)
+    batches = ceil_div(instructions, laws.fetch_instructions)
     read_beats = input_beats + weight_beats + bias_beats + uop_beats + fetch_beats
     work = Work(
-        input_cycles, weight_beats + s.weight_loads * laws.load, uop_beats + laws.uop_load + bias_first,
+        input_cycles, weight_cycles, uop_beats + laws.wide_load + bias_first,
         gemm, start, end, store_cycles,
     )  # fmt: skip
     cycles = overlap(work, s, t.threads)

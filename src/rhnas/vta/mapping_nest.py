@@ -63,6 +63,7 @@ NEST_FIELDS: Mapping[str, str] = {
     "pixel_out": "bytes of an output pixel of a storage group",
     "tensor_wgt": "bytes of a weight tensor",
     "tensor_out": "bytes of an output tensor",
+    "rows": "rows of an input or output tensor: BATCH",
     "groups_in": "storage groups of the input",
     "groups_out": "storage groups of the output",
     "blocks_in": "BLOCK_IN blocks of the whole input",
@@ -145,6 +146,7 @@ def _fill(
     nests["lanes_out"] = width_out // block_out
     nests["pixel_in"], nests["pixel_out"] = batch * width_in, batch * width_out
     nests["tensor_wgt"], nests["tensor_out"] = block_in * block_out, batch * block_out
+    nests["rows"] = batch
     nests["groups_in"], nests["groups_out"] = -(-cin // width_in), -(-cout // width_out)
     nests["blocks_in"], nests["blocks_out"] = -(-cin // block_in), -(-cout // block_out)
     nests["group_in"] = np.where(weighted, layer["in_channels"] // layer["groups"], 1)
