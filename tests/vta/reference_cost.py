@@ -257,7 +257,7 @@ def inputs_of(shape: Shape, found: Walk, timing: TimingProfile) -> tuple[int, in
 
 def stores_of(shape: Shape, found: Walk, timing: TimingProfile) -> tuple[int, int, int]:
     """(beats, instructions, cycles) of all stores."""
-    array, each = shape.array, timing.dispatch
+    array, each = shape.array, timing.store_setup + timing.dispatch
     burst = timing.burst_bytes(8 * array.bus)
     rows = {h for h, _ in found.pixel_tiles}
     columns = {w for _, w in found.pixel_tiles}

@@ -52,12 +52,12 @@ def tiles(size: int) -> list[int]:
 
 @pytest.mark.parametrize("array", ARRAYS, ids=str)
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-@pytest.mark.parametrize("schedule", ["best", "upstream"])
-def test_prices_are_the_reference_s(layer, array, schedule):
+@pytest.mark.parametrize(("schedule", "profile"), [("best", "rhnas"), ("upstream", "public")])
+def test_prices_are_the_reference_s(layer, array, schedule, profile):
     log_batch, log_in, log_out, bus_bits = array
     row = dict(DEFAULT) | {"LOG_BATCH": log_batch, "LOG_BLOCK_IN": log_in, "LOG_BLOCK_OUT": log_out}
     nests = nests_of([layer], arrays_of(DesignBatch.of(row)), SCHEDULES[schedule])[0, 0]
-    timing = PROFILES["public"]
+    timing = PROFILES[profile]
     laws = Laws.of(timing, bus_bits)
     plain = Array(1 << log_batch, 1 << log_in, 1 << log_out, bus_bits // 8)
     checked = 0

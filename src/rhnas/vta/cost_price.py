@@ -26,7 +26,8 @@ ACC_BYTES = 4
 class Laws(NamedTuple):
     """The timing profile and the bus as numbers; constants of instructions include the dispatch cycle.
 
-    ``wide_load`` and ``wide_store`` are the laws of tensors no wider than the bus.
+    ``wide_load`` and ``wide_store`` are the laws of tensors no wider than the bus; ``store_each`` is what an
+    instruction takes beside its bursts.
     """
 
     gemm: int
@@ -39,7 +40,7 @@ class Laws(NamedTuple):
     padding_hidden: int
     store: int
     wide_store: int
-    dispatch: int
+    store_each: int
     fetch: int
     fetch_instructions: int
     bus: int
@@ -59,7 +60,7 @@ class Laws(NamedTuple):
             padding_hidden=profile.padding_hidden,
             store=profile.store_constant,
             wide_store=profile.wide_store_constant,
-            dispatch=profile.dispatch,
+            store_each=profile.store_setup + profile.dispatch,
             fetch=profile.fetch_latency(bus_bits),
             fetch_instructions=profile.fetch_instructions(bus_bits),
             bus=bus_bits // 8,
@@ -137,7 +138,7 @@ def store_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) 
         grain = min(lowest_bit(pixels), lowest_bit(h.tile * nest.out_w)) * nest.pixel_out
     beats = nest.groups_out * spans(size, runs, grain, laws.bus)
     bursts = nest.groups_out * spans(size, runs, grain, laws.burst)
-    cycles = beats + instructions * laws.dispatch
+    cycles = beats + instructions * laws.store_each
     if nest.tensor_out <= laws.bus:
         return beats, instructions, cycles + bursts * laws.wide_store
     # The scratchpad is read once for each row of a tensor, which pauses the bus.
