@@ -13,6 +13,7 @@ import pytest
 from rhnas.codesign.choice import Finalist, choose
 from rhnas.codesign.run import run
 from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, SettingsError
+from rhnas.quantized import QuantizedNetwork
 from rhnas.settings import Settings, parse_settings
 from rhnas.study import CHECKPOINT, Study
 
@@ -68,7 +69,8 @@ def test_a_run_keeps_its_promises(finished: Study, tiny: Settings) -> None:
         row = result[key]
         assert row["realizable"]
         assert 0 <= row["accuracy"] <= 1
-        assert row["accuracy_int8"] is None
+        assert 0 <= row["accuracy_int8"] <= 1
+        assert len(QuantizedNetwork.load(finished.directory / key / "network.npz")) + 1 == len(row["layers"])
         assert row["cycles"] == sum(layer["cycles"] for layer in row["layers"])
         assert row["energy_uj"] == pytest.approx(sum(layer["energy_uj"] for layer in row["layers"]))
         assert row["macs"] == sum(layer["macs"] for layer in row["layers"])

@@ -83,8 +83,8 @@ def test_narrow_networks_use_the_first_channels_of_wide_ones():
     narrow = net.path((0,) * len(space.decisions))
     net(torch.randn(4, *space.picture), narrow).sum().backward()
     gradient = net.weights["stem"].grad
-    assert gradient[:16].abs().min() > 0
-    assert gradient[16:].abs().max() == 0
+    assert gradient[:24].abs().min() > 0
+    assert gradient[24:].abs().max() == 0
 
 
 def test_draws_follow_the_distribution():

@@ -36,15 +36,22 @@ class Chosen:
     optimum: float | None
 
 
-def result_of(problem: Problem, chosen: Sequence[Chosen], accuracy: dict[str, float]) -> dict[str, Any]:
+def result_of(
+    problem: Problem,
+    chosen: Sequence[Chosen],
+    accuracy: dict[str, float],
+    accuracy_int8: dict[str, float],
+) -> dict[str, Any]:
     """The result, without schema and provenance.
 
     Args:
         problem: What was searched.
         chosen: One per scheme.
         accuracy: Test accuracy by the scheme's key.
+        accuracy_int8: The same of the integer networks.
     """
-    schemes = {c.scheme.key: scheme_row(problem, c, accuracy[c.scheme.key]) for c in chosen}
+    keys = {c.scheme.key: c for c in chosen}
+    schemes = {key: scheme_row(problem, c, accuracy[key], accuracy_int8[key]) for key, c in keys.items()}
     platform = problem.settings.platform
     by_technology = _ratios_by_technology(schemes["baseline"], schemes["found"])
     ratios = {
@@ -70,7 +77,7 @@ def result_of(problem: Problem, chosen: Sequence[Chosen], accuracy: dict[str, fl
     }
 
 
-def scheme_row(problem: Problem, chosen: Chosen, accuracy: float) -> dict[str, Any]:
+def scheme_row(problem: Problem, chosen: Chosen, accuracy: float, accuracy_int8: float) -> dict[str, Any]:
     """One scheme's entry: design, network, accuracies, cost under every technology, layers."""
     settings = problem.settings
     workload = problem.workload(chosen.architecture)
@@ -91,7 +98,7 @@ def scheme_row(problem: Problem, chosen: Chosen, accuracy: float) -> dict[str, A
         "options": list(chosen.architecture),
         "accuracy_validation": chosen.accuracy_validation,
         "accuracy": accuracy,
-        "accuracy_int8": None,
+        "accuracy_int8": accuracy_int8,
         "macs": workload.macs,
         "parameters": workload.parameters,
         **first,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -19,12 +20,14 @@ from rhnas.codesign.problem import Problem
 from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
+from rhnas.nas.integer import QuantizeRecipe, integer_accuracy, integer_network
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
 from rhnas.nas.train import Training, evaluate
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
+from rhnas.quantized import QuantizedNetwork
 from rhnas.study import Study
 from rhnas.workload import FloatArray, Layer
 
@@ -81,8 +84,10 @@ class Run:
             for architecture in self._finalists(search):
                 self._trained(architecture)
         chosen = [self._chosen(scheme) for scheme in SCHEMES]
+        for architecture in {c.architecture: None for c in chosen}:
+            self._quantized(architecture, chosen)
         tested = self.stages.run("test", lambda _: self._test(chosen))
-        return result_of(self.problem, chosen, tested["accuracy"])
+        return result_of(self.problem, chosen, tested["accuracy"], tested["accuracy_int8"])
 
     # The network searches -----------------------------------------------------------------------------
 
@@ -255,6 +260,27 @@ class Run:
         yield dict
         return {"score": float(self.problem.feasible_scores(layers, weights).min())}
 
+    # Integers -------------------------------------------------------------------------------------------
+
+    def _quantized(self, architecture: Architecture, chosen: list[Chosen]) -> None:
+        """Write a network as integers into the folder of every scheme that chose it."""
+        name = f"quantize/{'-'.join(map(str, architecture))}"
+        keys = [c.scheme.key for c in chosen if c.architecture == architecture]
+        self.stages.run(name, lambda _: self._quantize(architecture, keys))
+
+    def _quantize(self, architecture: Architecture, keys: list[str]) -> Stage:
+        problem = self.problem
+        self.progress.stage("quantize", 1)
+        yield dict
+        seeds = problem.seeds.child("train")
+        integers = integer_network(self.network(architecture), problem.data, QuantizeRecipe(), seeds)
+        for key in keys:
+            integers.save(self._integer_path(key))
+        return {"accuracy_validation": integer_accuracy(integers, problem.data.validation)}
+
+    def _integer_path(self, key: str) -> Path:
+        return self.stages.directory / key / "network.npz"
+
     # The test set, once ---------------------------------------------------------------------------------
 
     def _test(self, chosen: list[Chosen]) -> Stage:
@@ -262,8 +288,10 @@ class Run:
         test = data.read_test().to(self.problem.device)
         self.progress.stage("test", 1)
         yield dict
+        integers = {c.scheme.key: QuantizedNetwork.load(self._integer_path(c.scheme.key)) for c in chosen}
         return {
-            "accuracy": {c.scheme.key: evaluate(self.network(c.architecture), data, test) for c in chosen}
+            "accuracy": {c.scheme.key: evaluate(self.network(c.architecture), data, test) for c in chosen},
+            "accuracy_int8": {key: integer_accuracy(network, test) for key, network in integers.items()},
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any, Protocol
 
 from rhnas.codesign.checkpoint import pack, unpack
@@ -76,6 +77,11 @@ class Stages:
         self.results, self.seconds = state["results"], state["seconds"]
         self._inside, self._trials = state["inside"], state["trials"]
         self._study.truncate(self._trials)
+
+    @property
+    def directory(self) -> Path:
+        """Where the run lives."""
+        return self._study.directory
 
     def record(self, trial: dict[str, Any]) -> None:
         """Append one trial to the study."""
