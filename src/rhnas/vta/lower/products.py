@@ -9,7 +9,7 @@ import numpy as np
 
 from rhnas.vta.lower.kernels import Dim, Index
 from rhnas.vta.lower.tiles import Channels
-from rhnas.vta.mapping_nest import Nest, ceil_div
+from rhnas.vta.mapping_nest import Nest
 
 Part = tuple[list[Index], list[Dim]]
 """Points and dimensions of one GEMM, without taps and pixels."""
@@ -54,7 +54,7 @@ def diagonal_reads(nest: Nest, channels: Channels) -> Reads:
     end = min((channels.first_group + channels.groups) * n["width_out"], n["channels_out"])
     first = channels.first_group * n["width_out"]
     low = first // n["group_out"] * n["group_in"] // n["width_in"]
-    high = ceil_div(((end - 1) // n["group_out"] + 1) * n["group_in"], n["width_in"])
+    high = -(-((end - 1) // n["group_out"] + 1) * n["group_in"] // n["width_in"])
     return Reads(low, high - low, (high - low) * int(nest["lanes_in"]))
 
 
@@ -66,7 +66,7 @@ def diagonal_pairs(nest: Nest, channels: Channels, block_in: int, block_out: int
     for block in range(channels.first_block, channels.first_block + channels.blocks):
         last = min((block + 1) * block_out, outputs) - 1
         low = block * block_out // group_out * group_in // block_in
-        high = ceil_div((last // group_out + 1) * group_in, block_in)
+        high = -(-(last // group_out + 1) * group_in // block_in)
         for read in range(low, high):
             way = (read if block_out > block_in else block) % ways
             for operand in range(int(nest["operands"])):

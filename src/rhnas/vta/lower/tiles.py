@@ -8,7 +8,7 @@ from itertools import product
 
 from rhnas.errors import UnsupportedNetworkError
 from rhnas.vta.mapping import Mapping
-from rhnas.vta.mapping_nest import Nest, ceil_div
+from rhnas.vta.mapping_nest import Nest
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def channel_tiles(nest: Nest, mapping: Mapping) -> list[Channels]:
 def steps(nest: Nest, mapping: Mapping) -> Iterator[Step]:
     """All steps in the mapping's order; the reduction is innermost."""
     pixels, channels = pixel_tiles(nest, mapping), channel_tiles(nest, mapping)
-    reductions = ceil_div(int(nest["groups_in"]), mapping.tile_ci) if nest["dense"] else 1
+    reductions = -(-int(nest["groups_in"]) // mapping.tile_ci) if nest["dense"] else 1
     if mapping.order == "pixels outer":
         pairs = list(product(pixels, channels))
     else:
