@@ -37,9 +37,8 @@ from rhnas.workload import FloatArray, Layer, LayerKind
 Shape = tuple[int, ...]
 
 BRANCH_SCALE = 0.1
-"""First scale of every branch before its addition. All paths then begin nearly equal, as the shortcuts they
-share, and their features agree: with 1 the operations of a block undo each other's work (docs/nas.md). Not 0
-(Goyal et al. 2017), at which the gates would feel no loss."""
+"""First scale of every branch before its addition: all paths then begin nearly equal, as the shortcuts they
+share, and learn a little faster than with 1. Not 0 (Goyal et al. 2017): the gates would feel no loss."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The space ``digits``: small networks for 8x8 handwritten digits, searched in seconds on one core.
 
-The stem is not narrower than 24 and resolution falls in the first stage: even the smallest member then learns
-the task (docs/nas.md), so that cost is compared among networks that work.
+The stem is not narrower than 24 and resolution falls in the first stage: small members then still learn the
+task (docs/nas.md), so that cost is compared among networks that work.
 """
 
 from __future__ import annotations
