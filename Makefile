@@ -25,7 +25,7 @@ lint: $(VENV)/all
 	$(BIN)/mypy
 
 bench: $(VENV)/all
-	$(BIN)/python benchmarks/run.py
+	for name in realizability cost_model simulator compiled_layers; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 package: $(VENV)/all
 	bash scripts/package.sh $(BIN)/python
