@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from rhnas.agents.evaluator import Evaluator
-from rhnas.agents.optimum import cache_folder, exhaustive_scores, identity
+from rhnas.agents.optimum import exhaustive_scores, identity
 from rhnas.agents.registry import AGENTS
+from rhnas.files import cache_folder
 from rhnas.networks.zoo import load_network
 from rhnas.optimize import Question, Task, search
 from rhnas.platform import load_platform

@@ -85,3 +85,9 @@ def find_data(name: str) -> Path | None:
     """
     entries = [entry for entry in os.environ.get("RHNAS_DATA", "").split(os.pathsep) if entry]
     return next((path for path in (Path(entry) / name for entry in entries) if path.exists()), None)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``$XDG_CACHE_HOME/rhnas``, or ``~/.cache/rhnas``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "rhnas"

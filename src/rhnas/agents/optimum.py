@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from rhnas.agents.evaluator import DesignCosts
 from rhnas.errors import InfeasibleDesignError, RhnasError
-from rhnas.files import canonical_json, read_json, write_json
+from rhnas.files import cache_folder, canonical_json, read_json, write_json
 from rhnas.platform import CostModel, Objective
 from rhnas.space import FeasibleSet
 from rhnas.workload import FloatArray, IntArray, layer_table
@@ -141,12 +140,6 @@ def cached_optimum(
     except RhnasError:
         return found
     return found
-
-
-def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/rhnas``, by default ``~/.cache/rhnas``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rhnas"
 
 
 def _read(path: Path, designs: FeasibleSet) -> Optimum | None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
+from rhnas.files import cache_folder
 from rhnas.vta.config import AcceleratorConfig
 
 MEMORY_LATENCY_CYCLES = 16
@@ -59,12 +60,6 @@ def _run(command: list[str], tool: str, environment: Mapping[str, str] | None = 
         raise ToolFailedError(f"{tool} must succeed", got=f"exit {done.returncode}:\n{tail}")
 
 
-def cache_folder() -> Path:
-    """Where models are kept: ``$XDG_CACHE_HOME/rhnas/rtl`` or ``~/.cache/rhnas/rtl``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "rhnas" / "rtl"
-
-
 def build_model(verilog: str, bus_bytes: int, cache: Path | None = None) -> Path:
     """Compile Verilog into a shared library; the same text is compiled once.
 
@@ -77,7 +72,7 @@ def build_model(verilog: str, bus_bytes: int, cache: Path | None = None) -> Path
     """
     harness = files("rhnas.vta.rtl").joinpath("harness.cpp").read_text()
     identity = hashlib.sha256(f"{bus_bytes}\n{harness}\n{verilog}".encode()).hexdigest()[:20]
-    library = (cache or cache_folder()) / f"{identity}.so"
+    library = (cache or cache_folder() / "rtl") / f"{identity}.so"
     if library.exists():
         return library
     compiler = shutil.which(os.environ.get("CXX", "g++"))
