@@ -34,6 +34,8 @@ _MULTIPLIER_BITS = 6
 """A multiplier of an average pooling has 64 for its highest bit."""
 _BIAS_BITS = 29
 """A bias is below 2**29 in units of its accumulator, which leaves as much for the products."""
+_COARSEST = -32
+"""Fewest fraction bits of an activation; only weights that grow around a residual connection need fewer."""
 _SAMPLES = 1 << 16
 """Values per tensor that the choice of a scale looks at."""
 
@@ -105,6 +107,10 @@ def settle(
 
     A result cannot be finer than its accumulator; the operands of an addition lie at most
     ``MAX_LEFT_SHIFT`` bits apart; maximum pooling keeps its input's scale.
+
+    Raises:
+        UnsupportedNetworkError: Where the weights between a tensor and an addition that reads it again are
+            so large that no scale serves both.
     """
     bits = {PICTURE: picture} | {layer.name: wish for layer, wish in zip(shapes, wishes, strict=True)}
     changed = True
@@ -122,6 +128,7 @@ def settle(
             }.get(layer.kind, max(given))
             for source in layer.inputs:
                 bits[source] = min(bits[source], ceiling)
+            _check_scale(layer, bits[layer.name])
         changed = bits != before
     return Scales(picture=bits[PICTURE], weights=weights, outputs=tuple(bits[layer.name] for layer in shapes))
 
@@ -205,6 +212,15 @@ def _compute(layers: Sequence[FloatLayer], index: int, inputs: list[AnyArray]) -
     if layer.relu:
         np.maximum(result, 0, out=result)
     return result
+
+
+def _check_scale(layer: Layer, bits: int) -> None:
+    if bits < _COARSEST:
+        raise UnsupportedNetworkError(
+            f"the output of {layer.name} must have at least {_COARSEST} fraction bits",
+            got=bits,
+            fix="train with weight decay or batch norm: the weights before an addition are too large",
+        )
 
 
 def _weight_bits(layer: FloatLayer, per_channel: bool) -> Int32Array | None:
