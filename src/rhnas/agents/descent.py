@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from rhnas.agents.base import SearchContext
+from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.moves import Asked
 from rhnas.platform import Outcome
+from rhnas.seeds import Seeds
 from rhnas.space import FeasibleSet
 from rhnas.workload import FloatArray, IntArray
 
@@ -54,7 +56,7 @@ class Descent:
     def ask(self, context: SearchContext) -> IntArray:
         """The one design to evaluate next, int64 (1, D)."""
         if not self.ready(context):
-            self.begin(self._restart(context))
+            self.begin(self.restart(context))
         proposal = self._queue[:1] if len(self._queue) else np.asarray(self._current)[None]
         self._queue = self._queue[1:]
         self._asked.add(context.designs.space.ravel(proposal))
@@ -98,7 +100,8 @@ class Descent:
         else:
             self._current, self._queue = None, self._queue[:0]
 
-    def _restart(self, context: SearchContext) -> IntArray:
+    def restart(self, context: SearchContext) -> IntArray:
+        """A random design never asked for, or any once all are known, int64 (D,)."""
         flat = self._asked.fresh(context.designs, 1, self._rng)
         fresh = context.designs.space.unravel(flat)
         return np.asarray((fresh if len(fresh) else context.designs.sample(1, self._rng))[0])
@@ -118,3 +121,46 @@ class Descent:
         self._current, self._value = state["current"], state["value"]
         self._queue, self._depth = state["queue"], state["depth"]
         self._features = state["features"]
+
+
+class DescentAgent(HardwareAgent):
+    """An agent that is one descent after another; a subclass says where the first one begins.
+
+    Args:
+        neighbourhoods: As of ``Descent``.
+        designs: The feasible designs.
+        seeds: Where its randomness comes from.
+    """
+
+    def __init__(self, neighbourhoods: Sequence[Moves], designs: FeasibleSet, seeds: Seeds) -> None:
+        self._rng = seeds.numpy()
+        self._asked = Asked(designs.space.points)
+        self._descent = Descent(neighbourhoods, self._asked, self._rng)
+
+    @abstractmethod
+    def first(self, context: SearchContext) -> IntArray:
+        """Where the first descent begins, int64 (D,)."""
+
+    def ask(self, n: int, context: SearchContext) -> IntArray:
+        """One design: a descent is sequential, whatever ``n``."""
+        if not len(self._asked):
+            self._descent.begin(self.first(context))
+        return self._descent.ask(context)
+
+    def tell(self, designs: IntArray, outcome: Outcome) -> None:
+        """Step to the design if it is better."""
+        self._descent.tell(designs, outcome)
+
+    def state(self) -> dict[str, Any]:
+        """The descent, the designs asked for and the generator."""
+        return {
+            "descent": self._descent.state(),
+            "asked": self._asked.state(),
+            "rng": self._rng.bit_generator.state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``."""
+        self._asked.restore(state["asked"])
+        self._rng.bit_generator.state = state["rng"]
+        self._descent.restore(state["descent"])
