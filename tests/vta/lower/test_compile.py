@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rhnas.errors import UnsupportedNetworkError
 from rhnas.quantize import golden
-from rhnas.quantized import QuantizedLayer, weight_shape
+from rhnas.quantized import QuantizedLayer
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
@@ -20,6 +20,7 @@ from rhnas.vta.rules import KEYS, STRUCTURAL
 from rhnas.vta.simulate.run import simulate
 from rhnas.vta.spaces import VTA_WIDE
 from rhnas.workload import PICTURE, Layer, LayerKind
+from tests.vta.lower.random_networks import random_numbers
 
 MODEL = VtaCostModel()
 DEFAULT = AcceleratorConfig()
@@ -64,22 +65,6 @@ def layers(draw):
     source = draw(st.sampled_from((PICTURE, "before")))
     each = (groups * inside[0], groups * inside[1])
     return Layer(name="conv", channels=each, groups=groups, inputs=(source,), **shapes)
-
-
-def random_numbers(layer: Layer, rng: np.random.Generator, *, per_channel: bool = False) -> QuantizedLayer:
-    """Weights, biases and shifts for a layer."""
-    outputs, numbers = layer.channels[1], {}
-    pools = layer.kind is LayerKind.MAX_POOL
-    count = outputs if per_channel else 1
-    shift = np.zeros(1) if pools and rng.integers(2) else rng.integers(0, 18, count)
-    if layer.kind in (LayerKind.CONV, LayerKind.DENSE):
-        numbers["weight"] = rng.integers(-128, 128, weight_shape(layer)).astype(np.int8)
-        numbers["bias"] = rng.integers(-9999, 9999, outputs).astype(np.int32)
-    if layer.kind is LayerKind.ADD:
-        numbers["left"] = tuple(rng.integers(0, 7, 2).tolist())
-    if layer.kind is LayerKind.AVG_POOL:
-        numbers["multiplier"] = int(rng.integers(1, 128))
-    return QuantizedLayer(layer=layer, fraction_bits=0, shift=shift.astype(np.int32), **numbers)
 
 
 def check(quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig, seed: int = 0) -> None:

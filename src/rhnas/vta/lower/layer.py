@@ -1,9 +1,10 @@
-"""One layer as a program of its own."""
+"""One layer: what it needs in memory, its instruction stream, and a program of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,9 +16,10 @@ from rhnas.vta.lower.kernels import place_uops
 from rhnas.vta.lower.layout import Bytes, fold_columns, nest_of, pack_activations
 from rhnas.vta.lower.matrix import MatrixLayer, MatrixSchedule
 from rhnas.vta.lower.memory import MemoryMap
+from rhnas.vta.lower.stream import Stream
 from rhnas.vta.lower.vector import VectorLayer, VectorSchedule
 from rhnas.vta.mapping import Mapping
-from rhnas.vta.mapping_nest import FOLDED, VECTOR
+from rhnas.vta.mapping_nest import FOLDED, VECTOR, Nest
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.timing import UOP_BYTES
 
@@ -26,35 +28,140 @@ TIMING = "rhnas"
 
 
 @dataclass(frozen=True)
+class LoweredLayer:
+    """A layer on an accelerator under a mapping, before its tensors have addresses.
+
+    Attributes:
+        quantized: In integers.
+        mapping: Its tiles.
+        config: The accelerator.
+        nest: The layer as the cost model sees it.
+
+    Raises:
+        UnsupportedNetworkError: The layer does not have the mapping's form.
+    """
+
+    quantized: QuantizedLayer
+    mapping: Mapping
+    config: AcceleratorConfig
+    nest: Nest
+
+    @classmethod
+    def of(cls, quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig) -> LoweredLayer:
+        """With the nest of the mapping's form."""
+        nest = nest_of(quantized.layer, config, mapping.codes[0])
+        if not nest["valid"]:
+            what = f"layer {quantized.layer.name!r} must have the form its mapping names"
+            raise UnsupportedNetworkError(what, got=mapping.form)
+        return cls(quantized, mapping, config, nest)
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The nest as plain numbers."""
+        return {name: int(self.nest[name]) for name in self.nest.dtype.names}
+
+    @property
+    def form(self) -> int:
+        """Code of the mapping's form."""
+        return self.mapping.codes[0]
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Channels of a storage group, read and written."""
+        return self.numbers["width_in"], self.numbers["width_out"]
+
+    @property
+    def input_bytes(self) -> int:
+        """Of each tensor it reads."""
+        n = self.numbers
+        return n["groups_in"] * n["in_h"] * n["in_w"] * n["pixel_in"]
+
+    @property
+    def output_bytes(self) -> int:
+        """Of the tensor it writes."""
+        n = self.numbers
+        return n["groups_out"] * n["out_h"] * n["out_w"] * n["pixel_out"]
+
+    @cached_property
+    def _matrix(self) -> MatrixLayer | None:
+        if self.form == VECTOR:
+            return None
+        return MatrixLayer(self.quantized, self.mapping, self.config, self.nest)
+
+    @property
+    def loads(self) -> bool:
+        """Whether the load module works for it."""
+        return self._matrix is not None
+
+    @cached_property
+    def weights(self) -> Bytes:
+        """Weight tensors in the order of their loads."""
+        if self._matrix is None:
+            return np.zeros(0, np.uint8)
+        return np.concatenate(list(self._matrix.weights.values())).reshape(-1).view(np.uint8)
+
+    @property
+    def constants(self) -> Bytes:
+        """What accumulators start from, and shifts per channel."""
+        return np.zeros(0, np.uint8) if self._matrix is None else self._matrix.constants
+
+    @property
+    def padding(self) -> Bytes:
+        """One tensor of what surrounds the input."""
+        size = max(self.config.inp_tensor_bytes, self.config.out_tensor_bytes)
+        return np.full(size, INT8_MIN if self.form == VECTOR else 0, np.int8).view(np.uint8)
+
+    def stream(self, memory: MemoryMap, *, first: bool = True) -> Stream:
+        """Its instructions without FINISH.
+
+        The last store leaves a token for whoever comes next: FINISH, or a layer that is not the first.
+
+        Args:
+            memory: Where everything lies.
+            first: Whether nothing ran before it.
+        """
+        if self._matrix is not None:
+            return MatrixSchedule(self._matrix, memory).run(first=first)
+        vector = VectorLayer(self.quantized, self.mapping, self.config, self.nest)
+        return VectorSchedule(vector, memory).run(first=first)
+
+    def pack(self, tensor: Int8Array) -> Bytes:
+        """A picture as the layer reads it from memory.
+
+        Args:
+            tensor: int8 (N, C, H, W), N at most BATCH.
+        """
+        layer = self.quantized.layer
+        shaped = tensor.reshape(len(tensor), layer.channels[0], *layer.size)
+        given = fold_columns(layer, shaped) if self.form == FOLDED else shaped
+        return pack_activations(given, self.config.batch, self.widths[0])
+
+
+@dataclass(frozen=True)
 class CompiledLayer:
     """A layer's program and how to give it tensors.
 
     Attributes:
-        layer: What it computes.
-        form: Code of the mapping's form.
-        widths: Channels of a storage group, read and written.
+        lowered: What it computes, and how.
         memory: Where everything lies.
         program: Without inputs and expectation.
     """
 
-    layer: QuantizedLayer
-    form: int
-    widths: tuple[int, int]
+    lowered: LoweredLayer
     memory: MemoryMap
     program: Program
 
     def reading(self, *inputs: Int8Array) -> Program:
         """The program with its inputs in memory, int8 (N, C, H, W) each, N at most BATCH."""
-        segments = []
-        for index, (address, tensor) in enumerate(zip(self.memory.inputs, inputs, strict=True)):
-            given = fold_columns(self.layer.layer, tensor) if self.form == FOLDED else tensor
-            content = pack_activations(given, self.program.config.batch, self.widths[0])
-            segments.append(Segment(name=f"input{index}.bin", address=address, content=content))
+        segments = [
+            Segment(name=f"input{index}.bin", address=address, content=self.lowered.pack(tensor))
+            for index, (address, tensor) in enumerate(zip(self.memory.inputs, inputs, strict=True))
+        ]
         return replace(self.program, segments=(*self.program.segments, *segments))
 
     def expecting(self, program: Program, output: Int8Array) -> Program:
         """A program that must leave this output, int8 (BATCH, C, H, W)."""
-        content = pack_activations(output, program.config.batch, self.widths[1])
+        content = pack_activations(output, program.config.batch, self.lowered.widths[1])
         return replace(
             program, expected=Segment(name="expected.bin", address=self.memory.output, content=content)
         )
@@ -83,34 +190,18 @@ def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: Accelerat
         >>> len(compiled.program.instructions)
         11
     """
-    form = mapping.codes[0]
-    nest = nest_of(quantized.layer, config, form)
-    if not nest["valid"]:
-        what = f"layer {quantized.layer.name!r} must have the form its mapping names"
-        raise UnsupportedNetworkError(what, got=mapping.form)
-    weights, constants = np.zeros(0, np.uint8), np.zeros(0, np.uint8)
-    matrix = None if form == VECTOR else MatrixLayer(quantized, mapping, config, nest)
-    if matrix is not None:
-        weights = np.concatenate(list(matrix.weights.values())).reshape(-1).view(np.uint8)
-        constants = matrix.constants
-    n = {name: int(nest[name]) for name in nest.dtype.names}
+    lowered = LoweredLayer.of(quantized, mapping, config)
     memory = MemoryMap.of(
-        [n["groups_in"] * n["in_h"] * n["in_w"] * n["pixel_in"]] * n["operands"],
-        n["groups_out"] * n["out_h"] * n["out_w"] * n["pixel_out"],
-        len(weights),
-        len(constants),
+        [lowered.input_bytes] * lowered.numbers["operands"],
+        lowered.output_bytes,
+        len(lowered.weights),
+        len(lowered.constants),
     )
-    if matrix is not None:
-        stream = MatrixSchedule(matrix, memory).run()
-    else:
-        stream = VectorSchedule(VectorLayer(quantized, mapping, config, nest), memory).run()
-    items, uops = place_uops(stream.items, config, memory.uops // UOP_BYTES)
-    least = INT8_MIN if form == VECTOR else 0
-    padding = np.full(max(config.inp_tensor_bytes, config.out_tensor_bytes), least, np.int8)
+    items, uops = place_uops(lowered.stream(memory).items, config, memory.uops // UOP_BYTES)
     contents: Sequence[tuple[str, int, Bytes]] = (
-        ("weights.bin", memory.weights, weights),
-        ("constants.bin", memory.constants, constants),
-        ("padding.bin", memory.padding, padding.view(np.uint8)),
+        ("weights.bin", memory.weights, lowered.weights),
+        ("constants.bin", memory.constants, lowered.constants),
+        ("padding.bin", memory.padding, lowered.padding),
         ("uops.bin", memory.uops, uops.view(np.uint8)),
     )
     program = Program(
@@ -119,4 +210,4 @@ def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: Accelerat
         segments=tuple(Segment(name=name, address=at, content=content) for name, at, content in contents),
         timing=TIMING,
     )
-    return CompiledLayer(quantized, form, (n["width_in"], n["width_out"]), memory, program)
+    return CompiledLayer(lowered, memory, program)

@@ -7,6 +7,7 @@ Legend: N pictures, C channels, H x W pixels; blocks are BLOCK_IN or BLOCK_OUT c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,25 @@ def dense_weight(quantized: QuantizedLayer, form: int) -> Int8Array:
         rows = slice(group * per_group, (group + 1) * per_group)
         whole[rows, group * inputs : (group + 1) * inputs] = weight[rows]
     return whole
+
+
+def flattened(quantized: QuantizedLayer, source: Layer, width: int) -> QuantizedLayer:
+    """A dense layer whose input channels are a tensor's as memory holds it: by storage group and pixel.
+
+    Args:
+        quantized: The dense layer; its input channels are the tensor's (C, H, W) in order.
+        source: The layer that writes the tensor.
+        width: Channels of a storage group.
+    """
+    channels, pixels = source.channels[1], source.output_size[0] * source.output_size[1]
+    if pixels == 1 or quantized.weight is None:
+        return quantized
+    outputs, groups = quantized.layer.channels[1], -(-channels // width)
+    whole = np.zeros((outputs, groups * width, pixels), np.int8)
+    whole[:, :channels] = quantized.weight.reshape(outputs, channels, pixels)
+    stored = whole.reshape(outputs, groups, width, pixels).transpose(0, 1, 3, 2).reshape(outputs, -1)
+    layer = replace(quantized.layer, channels=(stored.shape[1], outputs))
+    return replace(quantized, layer=layer, weight=np.ascontiguousarray(stored))
 
 
 def weight_blocks(weight: Int8Array, config: AcceleratorConfig) -> Int8Array:

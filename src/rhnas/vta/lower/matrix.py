@@ -26,7 +26,7 @@ from rhnas.vta.lower.products import (
     diagonal_parts,
     diagonal_reads,
 )
-from rhnas.vta.lower.stream import Block, Padding, Stream, loads
+from rhnas.vta.lower.stream import Block, Padding, Stream, loads, relay
 from rhnas.vta.lower.tiles import Region, Step, channel_tiles, require_room, steps
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import Nest
@@ -175,14 +175,21 @@ class MatrixSchedule:
     def _halves(self, times: int) -> int:
         return min(self.layer.mapping.threads, times)
 
-    def run(self) -> Stream:
-        """The stream, without FINISH; the last store's token is left for it."""
+    def run(self, *, first: bool = True) -> Stream:
+        """The stream, without FINISH; the last store's token is left for whoever comes next.
+
+        Args:
+            first: Whether no layer ran before, whose last store the loads would have to await.
+        """
+        if not first:
+            self.stream.add([relay()], pop_next=True, push_prev=True)
         begins = [a or b for a, b in zip(self.loads_inputs, self.loads_weights, strict=True)]
         total, lag, event, tile = sum(begins), self.layer.mapping.threads, -1, -1
         for index, step in enumerate(self.layer.steps):
             if begins[index]:
                 event += 1
-                self.stream.add(self._loads(index, step), pop_next=event >= lag, push_next=True)
+                awaits = event >= lag or (event == 0 and not first)
+                self.stream.add(self._loads(index, step), pop_next=awaits, push_next=True)
             if step.first:
                 tile += 1
                 self.acc.turn()

@@ -94,6 +94,11 @@ class Padding:
     lowest: bool = False
 
 
+def relay() -> Item:
+    """An instruction of the compute module that does nothing but take and post tokens."""
+    return Item(Load(memory_type=Memory.UOP, x_size=0))
+
+
 def loads(memory: Memory, block: Block) -> list[Item]:
     """LOADs of a block without padding."""
     return [_load(memory, piece) for piece in block.cut()]

@@ -66,15 +66,19 @@ class VectorSchedule:
         extent = step.pixels.rows.reads.extent * step.pixels.columns.reads.extent
         return extent * self.n["lanes_in"]
 
-    def run(self) -> Stream:
-        """The stream, without FINISH; the last store's token is left for it."""
+    def run(self, *, first: bool = True) -> Stream:
+        """The stream, without FINISH; the last store's token is left for whoever comes next.
+
+        Args:
+            first: Whether no layer ran before, whose last store the loads would have to await.
+        """
         stream, n, last = Stream(), self.n, len(self.steps) - 1
-        first = self.map.output // self.config.out_tensor_bytes
-        output = Stored(first=first, size=(n["out_h"], n["out_w"]), lanes=n["lanes_out"])
+        address = self.map.output // self.config.out_tensor_bytes
+        output = Stored(first=address, size=(n["out_h"], n["out_w"]), lanes=n["lanes_out"])
         adds = self.layer.quantized.layer.kind is LayerKind.ADD
         for tile, step in enumerate(self.steps):
             base = self.acc.turn()
-            stream.add(self._loads(step))
+            stream.add(self._loads(step), pop_next=tile == 0 and not first)
             items, at = self._addition(step) if adds else self._maximum(step)
             stream.add(items, pop_next=tile >= self.acc.halves, push_next=True)
             awaited = tile + self.acc.halves <= last or tile == last
