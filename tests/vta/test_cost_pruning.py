@@ -40,7 +40,7 @@ def tilings(nest: np.void) -> itertools.product:
 
 def enumerated(model: VtaCostModel, design: DesignBatch, layer: Layer) -> Sequence[tuple[int, float]]:
     nests = nests_of([layer], arrays_of(design), 0)[0, 0]
-    laws = Laws.of(model.timing, int(design["SHL_MEM_AXI_DATA_BITS"][0]))
+    laws = Laws.of(model.timing, int(design["SHL_MEM_AXI_DATA_BITS"][0])).record
     room, event_pj = room_of(design)[0], event_energy(model.technology, design)[0]
     points = []
     for form in range(FORMS):

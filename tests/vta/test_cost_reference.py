@@ -58,7 +58,7 @@ def test_prices_are_the_reference_s(layer, array, schedule, profile):
     row = dict(DEFAULT) | {"LOG_BATCH": log_batch, "LOG_BLOCK_IN": log_in, "LOG_BLOCK_OUT": log_out}
     nests = nests_of([layer], arrays_of(DesignBatch.of(row)), SCHEDULES[schedule])[0, 0]
     timing = PROFILES[profile]
-    laws = Laws.of(timing, bus_bits)
+    laws = Laws.of(timing, bus_bits).record
     plain = Array(1 << log_batch, 1 << log_in, 1 << log_out, bus_bits // 8)
     checked = 0
     for form, name in enumerate(FORM_NAMES):

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 import numpy as np
+import numpy.typing as npt
 
 from rhnas.errors import SettingsError
 from rhnas.platform import Cost, CostModel
 from rhnas.space import DesignBatch
 from rhnas.vta.cost_kernel import evaluate_pairs, hull_rows, price_tiles
-from rhnas.vta.cost_price import Laws, Price
-from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, fixed_energy
+from rhnas.vta.cost_price import LAWS, Laws, Price
+from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, SEARCH, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
@@ -181,9 +182,9 @@ class VtaCostModel(CostModel):
             The mapping and what it does; None where nothing fits.
         """
         nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
-        laws = Laws.of(self.timing, int(batch[BUS][0]))
+        laws = Laws.of(self.timing, int(batch[BUS][0])).record
         event_pj = event_energy(self.technology, batch)[0]
-        rows, energy = hull_rows(nests, laws, room_of(batch)[0], event_pj)
+        rows, energy = hull_rows(nests, laws, room_of(batch)[0], event_pj, workspace())
         if len(rows) == 0:
             return None
         score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
@@ -199,37 +200,37 @@ class VtaCostModel(CostModel):
             mapping: As ``best_mapping`` gives it, or anybody's tiles.
         """
         nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
-        laws = Laws.of(self.timing, int(batch[BUS][0]))
+        laws = Laws.of(self.timing, int(batch[BUS][0])).record
         codes = np.array(mapping.codes, dtype=np.int64)
         priced, needs = price_tiles(nests, laws, codes)
         return Breakdown.of(
-            nests[codes[0]], priced, needs[3], event_energy(self.technology, batch)[0], laws.bus
+            nests[codes[0]], priced, needs[3], event_energy(self.technology, batch)[0], int(laws["bus"])
         )
 
     def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> tuple[IntArray, FloatArray, IntArray]:
         """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L)."""
         arrays, array_of = np.unique(arrays_of(batch), axis=0, return_inverse=True)
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
-        laws = np.array([Laws.of(self.timing, int(bus)) for bus in buses], dtype=np.int64)
+        laws = np.array([tuple(Laws.of(self.timing, int(bus))) for bus in buses], dtype=LAWS)
         group_of = array_of.reshape(-1) * len(buses) + bus_of.reshape(-1)
         order = np.argsort(group_of, kind="stable")
         present, first = np.unique(group_of[order], return_index=True)
         ends = np.append(first[1:], len(order))
         groups = np.stack([present // len(buses), present % len(buses), first, ends], axis=1)
-        nests = nests_of(layers, arrays, self._schedule)
+        nests, column = _distinct_nests(nests_of(layers, arrays, self._schedule))
         room, event_pj = room_of(batch)[order], event_energy(self.technology, batch)[order]
         given = (nests, laws, groups.astype(np.int64), room, event_pj)
-        shape, points = (len(batch), len(layers)), HULL_POINTS
+        shape, points = (len(batch), nests.shape[1]), HULL_POINTS
         while True:
             cycles = np.zeros((*shape, points), dtype=np.int64)
             energy, found = np.zeros((*shape, points)), np.zeros(shape, dtype=np.int64)
-            _in_threads(len(groups) * len(layers), given, (cycles, energy, found))
+            _in_threads(len(groups) * nests.shape[1], given, (cycles, energy, found))
             longest = int(found.max(initial=1))
             if longest <= points:
                 break
             points = longest
-        back = np.argsort(order)
-        return cycles[back, :, :longest], energy[back, :, :longest], found[back]
+        select = np.ix_(np.argsort(order), column)
+        return cycles[..., :longest][select], energy[..., :longest][select], found[select]
 
     def _launch_energy(self, batch: DesignBatch) -> FloatArray:
         """Energy of fetching FINISH, pJ, (B,)."""
@@ -243,9 +244,32 @@ def _in_threads(pairs: int, given: tuple[Any, ...], results: tuple[Any, ...]) ->
     """Run the compiled search, which holds no lock, on every core; each pair writes its own places."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pieces = min(cores * CHUNKS_PER_CORE, pairs)
+    chunks = [np.arange(start, pairs, pieces) for start in range(pieces)]
+
+    def run(chunk: IntArray) -> None:
+        evaluate_pairs(*(*given, chunk, *results, workspace()))
+
+    if pieces == 1:
+        run(chunks[0])
+        return
     with ThreadPoolExecutor(cores) as pool:
-        starts = [np.arange(start, pairs, pieces) for start in range(pieces)]
-        list(pool.map(lambda chunk: evaluate_pairs(*(*given, chunk, *results)), starts))
+        list(pool.map(run, chunks))
+
+
+def _distinct_nests(nests: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], IntArray]:
+    """Nests (N, L, FORMS) without repetition of a layer, and which of them each layer has, int64 (L,).
+
+    Layers of different shape may run alike: a ReLU is a clip from 0.
+    """
+    known: dict[bytes, int] = {}
+    column = [known.setdefault(nests[:, layer].tobytes(), len(known)) for layer in range(nests.shape[1])]
+    first = np.unique(column, return_index=True)[1]
+    return np.ascontiguousarray(nests[:, first]), np.array(column, dtype=np.int64)
+
+
+def workspace() -> npt.NDArray[np.void]:
+    """Room for one search at a time."""
+    return np.empty(1, dtype=SEARCH)
 
 
 def arrays_of(batch: DesignBatch) -> IntArray:

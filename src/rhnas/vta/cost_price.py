@@ -12,11 +12,13 @@ charged.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rhnas.vta.mapping_compile import compiled
 from rhnas.vta.mapping_nest import Nest, ceil_div, quotient
-from rhnas.vta.mapping_tiles import Axis, Streams, Tiling
+from rhnas.vta.mapping_tiles import Axis, Streams
 from rhnas.vta.timing import INSTRUCTION_BYTES, UOP_BYTES, TimingProfile
 
 ACC_BYTES = 4
@@ -67,6 +69,17 @@ class Laws(NamedTuple):
             burst=profile.burst_bytes(bus_bits),
         )
 
+    @property
+    def record(self) -> LawsRecord:
+        """The same as a record of ``LAWS``, which compiled code passes by reference."""
+        return np.array([tuple(self)], dtype=LAWS)[0]
+
+
+LawsRecord = Any
+"""A record of ``LAWS``."""
+LAWS = np.dtype([(name, np.int64) for name in Laws._fields])
+"""Laws as compiled code takes them."""
+
 
 class Price(NamedTuple):
     """What a mapping costs. Fills are in tensors of their scratchpad.
@@ -102,48 +115,57 @@ def spans(total: int, runs: int, grain: int, window: int) -> int:
 
 
 @compiled
-def load_constant(tensor_bytes: int, laws: Laws) -> int:
+def load_constant(tensor_bytes: int, laws: LawsRecord) -> int:
     """What a LOAD of such tensors takes beside its beats."""
-    return laws.wide_load if tensor_bytes <= laws.bus else laws.load
+    return int(laws.wide_load if tensor_bytes <= laws.bus else laws.load)
+
+
+class Pixels(NamedTuple):
+    """What the pixels of a tile decide about loads and stores, whatever the channels of a tile are.
+
+    Attributes:
+        input_beats: Of one input storage group, over all tiles.
+        input_fill: Input tensors of one storage group, padding included, over all tiles.
+        input_zeros: The padding among them.
+        joined_loads: 1 where one LOAD brings all storage groups of a tile: whole planes without padding.
+        joined_stores: 1 where rows of full width join, so that one STORE writes all groups of a tile.
+        write_beats: Of the whole output.
+        store_cycles: The store module's for it, less what each instruction takes.
+    """
+
+    input_beats: int
+    input_fill: int
+    input_zeros: int
+    joined_loads: int
+    joined_stores: int
+    write_beats: int
+    store_cycles: int
 
 
 @compiled
-def input_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
-    """(beats, instructions, cycles) of all input loads; one instruction per storage group and tile.
-
-    Whole pictures without padding are contiguous, so that one instruction takes all groups of a tile.
-    """
+def pixels_of(nest: Nest, laws: LawsRecord, h: Axis, w: Axis) -> Pixels:
+    """Loads and stores of a spatial tile; where rows of full width join, a group is one run."""
     contiguous = w.whole and (nest.kernel_h > 1 or nest.stride_h == 1)
     grain = lowest_bit(nest.in_w) * nest.pixel_in if w.whole else nest.pixel_in
-    pixels = h.read * w.read
-    beats = s.input_groups * spans(pixels * nest.pixel_in, h.read * w.tiles, grain, laws.bus)
-    instructions = s.input_groups * s.pixel_tiles
-    if contiguous and nest.pad_h + nest.pad_w == 0:
-        instructions = s.input_loads * nest.operands
-    zeros = s.input_groups * (h.full * w.full - pixels) * nest.lanes_in
-    exposed = max(0, zeros - laws.padding_hidden * instructions)
-    constant = load_constant(quotient(nest.pixel_in, nest.lanes_in), laws)
-    return beats, instructions, beats + instructions * constant + exposed
-
-
-@compiled
-def store_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int]:
-    """(beats, instructions, cycles) of all stores; rows of full width join into one run per group."""
-    pixels = nest.out_h * nest.out_w
-    size = pixels * nest.pixel_out
-    runs, instructions = nest.out_h * w.tiles, s.pixel_tiles * nest.groups_out
-    grain = min(lowest_bit(nest.out_w), lowest_bit(w.tile)) * nest.pixel_out
+    pixels, full = h.read * w.read, h.full * w.full
+    beats = spans(pixels * nest.pixel_in, h.read * w.tiles, grain, laws.bus)
+    joined_loads = contiguous and nest.pad_h + nest.pad_w == 0
+    written = nest.out_h * nest.out_w
+    runs, grain = nest.out_h * w.tiles, min(lowest_bit(nest.out_w), lowest_bit(w.tile)) * nest.pixel_out
     if w.tiles == 1:
-        runs, instructions = h.tiles, s.tiles
-        grain = min(lowest_bit(pixels), lowest_bit(h.tile * nest.out_w)) * nest.pixel_out
-    beats = nest.groups_out * spans(size, runs, grain, laws.bus)
-    bursts = nest.groups_out * spans(size, runs, grain, laws.burst)
-    cycles = beats + instructions * laws.store_each
+        runs = h.tiles
+        grain = min(lowest_bit(written), lowest_bit(h.tile * nest.out_w)) * nest.pixel_out
+    write_beats = nest.groups_out * spans(written * nest.pixel_out, runs, grain, laws.bus)
+    bursts = nest.groups_out * spans(written * nest.pixel_out, runs, grain, laws.burst)
     if nest.tensor_out <= laws.bus:
-        return beats, instructions, cycles + bursts * laws.wide_store
-    # The scratchpad is read once for each row of a tensor, which pauses the bus.
-    reads = nest.groups_out * pixels * nest.lanes_out * nest.rows
-    return beats, instructions, cycles + bursts * laws.store + reads
+        store = write_beats + bursts * laws.wide_store
+    else:
+        # The scratchpad is read once for each row of a tensor, which pauses the bus.
+        store = write_beats + bursts * laws.store + nest.groups_out * written * nest.lanes_out * nest.rows
+    return Pixels(
+        beats, full * nest.lanes_in, (full - pixels) * nest.lanes_in,
+        int(joined_loads), int(w.tiles == 1), write_beats, store,
+    )  # fmt: skip
 
 
 class Work(NamedTuple):
@@ -203,11 +225,34 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     return max(cycles, load + ends + each_store)
 
 
+class Counts(NamedTuple):
+    """What a mapping does, before its modules overlap: work in cycles, accesses as in ``Price``.
+
+    ``feed`` is what instruction fetch takes.
+    """
+
+    work: Work
+    read_beats: int
+    inp_fill: int
+    wgt_fill: int
+    acc_fill: int
+    instructions: int
+    feed: int
+
+
 @compiled
-def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops: int) -> Price:
-    """Price one mapping that keeps ``uops`` micro-ops; see the module's text for the machine."""
-    input_beats, input_instructions, input_cycles = input_cost(nest, laws, h, w, t, s)
-    write_beats, store_instructions, store_cycles = store_cost(nest, laws, h, w, t, s)
+def counts_of(nest: Nest, laws: LawsRecord, p: Pixels, s: Streams) -> Counts:
+    """Work and accesses of a mapping, but for its micro-ops.
+
+    Nothing here falls when a count of ``s`` rises: fewer tiles and loads give a lower bound.
+    """
+    input_instructions = s.input_loads * nest.operands if p.joined_loads else s.input_groups * s.pixel_tiles
+    input_beats = s.input_groups * p.input_beats
+    exposed = max(0, s.input_groups * p.input_zeros - laws.padding_hidden * input_instructions)
+    constant = load_constant(quotient(nest.pixel_in, nest.lanes_in), laws)
+    input_cycles = input_beats + input_instructions * constant + exposed
+    store_instructions = s.tiles if p.joined_stores else s.pixel_tiles * nest.groups_out
+    store_cycles = p.store_cycles + store_instructions * laws.store_each
     weights = 0 if nest.vector else nest.weights * s.weight_passes
     weight_beats = spans(weights * nest.tensor_wgt, s.weight_loads, nest.tensor_wgt, laws.bus)
     weight_cycles = weight_beats + s.weight_loads * load_constant(nest.tensor_wgt, laws)
@@ -215,7 +260,6 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     bias_beats = spans(s.bias_tensors * tensor_acc, s.bias_loads, tensor_acc, laws.bus)
     bias_cycles = bias_beats + s.bias_loads * load_constant(tensor_acc, laws)
     bias_first = quotient(bias_cycles, max(1, s.bias_loads))
-    uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
 
     outputs = nest.out_h * nest.out_w * nest.groups_out * nest.lanes_out
     gemms = 0 if nest.vector else s.steps
@@ -225,7 +269,7 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     end_steps = nest.end_immediates * laws.alu_immediate_steps + nest.end_tensors * laws.alu_tensor_steps
     alus = nest.end_immediates + nest.end_tensors
     end = outputs * end_steps + s.tiles * alus * laws.alu
-    acc_fill, inp_fill = s.bias_tensors, s.input_groups * h.full * w.full * nest.lanes_in
+    acc_fill, inp_fill = s.bias_tensors, s.input_groups * p.input_fill
     if nest.vector:
         start, input_cycles = start + input_cycles, 0
         acc_fill, inp_fill = inp_fill, 0
@@ -233,15 +277,34 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     instructions = input_instructions + s.weight_loads + s.bias_loads + 1 + gemms + store_instructions
     instructions += s.tiles * (nest.start_immediates + nest.start_resets + alus)
     fetch_beats = ceil_div(instructions * INSTRUCTION_BYTES, laws.bus)
-    batches = ceil_div(instructions, laws.fetch_instructions)
-    read_beats = input_beats + weight_beats + bias_beats + uop_beats + fetch_beats
+    feed = ceil_div(instructions, laws.fetch_instructions) * laws.fetch + fetch_beats + instructions
     work = Work(
-        input_cycles, weight_cycles, uop_beats + laws.wide_load + bias_first,
+        input_cycles, weight_cycles, laws.wide_load + bias_first,
         gemm, start, end, store_cycles,
     )  # fmt: skip
-    cycles = overlap(work, s, t.threads)
-    cycles = max(cycles, read_beats, batches * laws.fetch + fetch_beats + instructions)
+    read_beats = input_beats + weight_beats + bias_beats + fetch_beats
+    return Counts(work, read_beats, inp_fill, weights, acc_fill, instructions, feed)
+
+
+@compiled
+def price_of(c: Counts, laws: LawsRecord, p: Pixels, s: Streams, threads: int, uops: int) -> Price:
+    """Price what is counted, keeping ``uops`` micro-ops; see the module's text for the machine."""
+    uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
+    w, read_beats = c.work, c.read_beats + uop_beats
+    work = Work(w.inputs, w.weights, w.setup + uop_beats, w.gemm, w.start, w.end, w.store)
+    cycles = max(overlap(work, s, threads), read_beats, c.feed)
     return Price(
-        cycles, read_beats, write_beats, inp_fill, weights, acc_fill,
-        instructions, work.inputs + work.weights, work.setup + gemm + start + end, store_cycles,
+        cycles, read_beats, p.write_beats, c.inp_fill, c.wgt_fill, c.acc_fill,
+        c.instructions, w.inputs + w.weights, work.setup + w.gemm + w.start + w.end, w.store,
     )  # fmt: skip
+
+
+@compiled
+def least_cycles(c: Counts) -> int:
+    """Cycles that no mapping with at least these counts undercuts.
+
+    Each module needs the cycles of its own work; ``overlap`` rounds at most two of them away.
+    """
+    work = c.work
+    compute, load = work.gemm + work.start + work.end, work.inputs + work.weights
+    return max(compute - 2, load - 2, work.store - 2, c.read_beats, c.feed)

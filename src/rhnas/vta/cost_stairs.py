@@ -1,14 +1,20 @@
-"""What prunes a group's mappings: energies from counts, and the staircase that every design reaches."""
+"""What prunes a group's mappings: energies from counts, and the staircases that its designs reach.
+
+Scratchpads are powers of two. A few sizes of each, its *levels*, stand for all of a group's designs. A
+staircase per combination of levels, a *room*, holds what fits it. A mapping m is measured by the largest
+room that every design on which m fits has at least: what that room's staircase offers all of them have.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from rhnas.vta.energy import EVENTS
 from rhnas.vta.mapping_compile import compiled, entry
-from rhnas.vta.mapping_nest import FORMS, Nest
+from rhnas.vta.mapping_nest import Nest, quotient
 from rhnas.workload import FloatArray, IntArray
 
 EVENTS_AT, NEEDS_AT, CODES_AT = 1, 7, 11
@@ -17,42 +23,47 @@ COLUMNS = CODES_AT + 7
 """A row ends with the mapping's codes: form, tile_h, tile_w, tile_ci, tile_co, order, threads."""
 FIXED_EVENTS = 5
 """Events before the counted ones: they depend on the form alone."""
-STEPS = 2048
-"""Room for the staircase that prunes a group; where it is full, further steps are left out."""
+COUNTED = len(EVENTS) - FIXED_EVENTS
+STEPS = 64
+"""Room for a staircase; where it is full, further steps are left out."""
+LEVELS = 4
+"""Sizes of each scratchpad that have staircases of their own."""
+ROOMS = LEVELS**4
+"""Combinations of levels of inp, wgt, acc and uop."""
+UNREACHABLE = np.int64(1) << 60
+"""A depth that no scratchpad has."""
 
+Needs = tuple[int, int, int, int]
+"""Tensors of inp, wgt, acc and uop."""
+Events = tuple[int, int, int, int, int, int]
+"""Counted events of a mapping: beats, fills of inp, wgt and acc, instructions, micro-ops."""
 
-class Group(NamedTuple):
-    """What the designs of a group have in common.
+SEARCH_FIELDS: Mapping[str, tuple[type, tuple[int, ...], str]] = {
+    "most_room": (np.int64, (4,), "largest depth of inp, wgt, acc and uop among the designs"),
+    "levels": (np.int64, (4, LEVELS), "depths that have staircases, ascending"),
+    "cheapest": (np.float64, (len(EVENTS),), "least energy of each event among the designs, pJ"),
+    "dearest": (np.float64, (len(EVENTS),), "greatest"),
+    "form": (np.int64, (), "form of the layer that is searched"),
+    "schedule": (np.int64, (), "BEST or UPSTREAM"),
+    "count": (np.int64, (), "mappings found"),
+    "overflow": (np.int64, (), "1 where there were more than the table has rows"),
+    "steps": (np.int64, (ROOMS,), "steps of each room's staircase"),
+    "cycles": (np.int64, (ROOMS, STEPS), "of each step, ascending"),
+    "energy_pj": (np.float64, (ROOMS, STEPS), "counted energy, every access at its cheapest; falling"),
+    "events": (np.int64, (ROOMS, STEPS, COUNTED), "what the energy is counted by"),
+    "row": (np.int64, (ROOMS, STEPS), "of the table of mappings"),
+}
+"""What a search for the mappings of one form of a layer knows: name, type, shape and meaning.
 
-    Attributes:
-        most_room: int64 (4,): largest depth of inp, wgt, acc and uop.
-        least_room: int64 (4,): smallest.
-        cheapest: float64 (len(EVENTS),): least energy of each event, pJ.
-        dearest: float64 (len(EVENTS),): greatest.
-    """
+The energy that no mapping changes is left out of all of it: it is the same for all mappings of a form on a
+design, however much it differs between designs.
+"""
 
-    most_room: IntArray
-    least_room: IntArray
-    cheapest: FloatArray
-    dearest: FloatArray
+SEARCH = np.dtype([(name, kind, shape) for name, (kind, shape, _) in SEARCH_FIELDS.items()])
+"""A search as a record: compiled code passes it by reference, where a tuple of arrays would count theirs."""
 
-
-class Stairs(NamedTuple):
-    """Least energy that every design of a group reaches within some cycles: ascending cycles, falling energy.
-
-    Attributes:
-        cycles: int64 (STEPS,).
-        energy_pj: float64 (STEPS,).
-        steps: int64 (1,): how many there are.
-        low_pj: float64 (FORMS,): energy that no mapping changes, cheapest, by form.
-        high_pj: float64 (FORMS,): dearest.
-    """
-
-    cycles: IntArray
-    energy_pj: FloatArray
-    steps: IntArray
-    low_pj: FloatArray
-    high_pj: FloatArray
+Search = Any
+"""A record of ``SEARCH``."""
 
 
 @entry
@@ -66,12 +77,12 @@ def fixed_energy(nest: Nest, event_pj: FloatArray) -> float:
 
 
 @compiled
-def energy_of(rows: IntArray, index: int, fixed_pj: FloatArray, event_pj: FloatArray) -> float:
-    """Energy of a mapping, pJ; ``fixed_pj`` is (FORMS,)."""
-    pj = fixed_pj[rows[index, CODES_AT]]
+def counted_energy(rows: IntArray, index: int, event_pj: FloatArray) -> float:
+    """Energy of what a mapping's counts decide, pJ: all but ``fixed_energy``."""
+    pj = 0.0
     for event in range(NEEDS_AT - EVENTS_AT):
         pj += rows[index, EVENTS_AT + event] * event_pj[FIXED_EVENTS + event]
-    return float(pj)
+    return pj
 
 
 @compiled
@@ -84,19 +95,45 @@ def fits_design(rows: IntArray, index: int, room: IntArray) -> bool:
 
 
 @compiled
-def fill_fixed(nests: npt.NDArray[np.void], event_pj: FloatArray, fixed_pj: FloatArray) -> None:
-    """The energy that no mapping changes, by form."""
-    for form in range(FORMS):
-        fixed_pj[form] = fixed_energy(nests[form], event_pj)
+def set_group(search: Search, room: IntArray, event_pj: FloatArray) -> None:
+    """Tell a search its designs: depths int64 (D, 4), event energies float64 (D, len(EVENTS)).
+
+    Depths are powers of two, and so are the levels between the least and the greatest. Where there are fewer
+    sizes than levels, the last levels are out of reach.
+    """
+    for event in range(len(event_pj[0])):
+        search.cheapest[event], search.dearest[event] = event_pj[:, event].min(), event_pj[:, event].max()
+    for resource in range(4):
+        least, most, bits = room[:, resource].min(), room[:, resource].max(), 0
+        search.most_room[resource] = most
+        while least << bits < most:
+            bits += 1
+        count = min(bits + 1, LEVELS)
+        for level in range(LEVELS):
+            depth = least << quotient(bits * level, max(1, count - 1)) if level < count else UNREACHABLE
+            search.levels[resource, level] = depth
 
 
 @compiled
-def step_at(stairs: Stairs, cycles: int) -> int:
+def room_measured(search: Search, needs: Needs) -> int:
+    """The largest room that all designs have on which something with these needs fits."""
+    room = 0
+    for resource in range(4):
+        level = 0
+        # A depth that holds the need is at least the next power of two.
+        while level + 1 < LEVELS and search.levels[resource, level + 1] < 2 * needs[resource]:
+            level += 1
+        room = room * LEVELS + level
+    return room
+
+
+@compiled
+def step_at(search: Search, room: int, cycles: int) -> int:
     """The last step within ``cycles``; -1 if there is none."""
-    low, high = 0, stairs.steps[0]
+    low, high = 0, search.steps[room]
     while low < high:
         middle = (low + high) // 2
-        if stairs.cycles[middle] <= cycles:
+        if search.cycles[room, middle] <= cycles:
             low = middle + 1
         else:
             high = middle
@@ -104,30 +141,59 @@ def step_at(stairs: Stairs, cycles: int) -> int:
 
 
 @compiled
-def beaten(stairs: Stairs, cycles: int, low_pj: float) -> bool:
-    """Whether every design has something as fast that needs no more energy."""
-    at = step_at(stairs, cycles)
-    return at >= 0 and stairs.energy_pj[at] <= low_pj
+def beaten(search: Search, needs: Needs, cycles: int, events: Events) -> bool:
+    """Whether every design that has room for ``needs`` has something as fast and no dearer.
+
+    The difference in energy is linear in the energies per event: it is greatest where the events that the
+    step has more of are dearest and the others cheapest.
+    """
+    room = room_measured(search, needs)
+    at = step_at(search, room, cycles)
+    if at < 0:
+        return False
+    pj = 0.0
+    for event in range(COUNTED):
+        more = search.events[room, at, event] - events[event]
+        each = search.dearest if more > 0 else search.cheapest
+        pj += more * each[FIXED_EVENTS + event]
+    return pj <= 0
 
 
 @compiled
-def build(stairs: Stairs, cycles: int, high_pj: float) -> None:
-    """Add a step that every design has; steps that it makes useless go."""
-    at = step_at(stairs, cycles)
-    count = stairs.steps[0]
-    if (at >= 0 and stairs.energy_pj[at] <= high_pj) or count == STEPS:
+def build(search: Search, needs: Needs, cycles: int, pj: float, events: Events) -> None:
+    """Make the mapping that is about to be kept a step of every room that holds it."""
+    for inp in range(LEVELS):
+        if needs[0] <= search.levels[0, inp] < UNREACHABLE:
+            for wgt in range(LEVELS):
+                if needs[1] <= search.levels[1, wgt] < UNREACHABLE:
+                    for acc in range(LEVELS):
+                        if needs[2] <= search.levels[2, acc] < UNREACHABLE:
+                            for uop in range(LEVELS):
+                                if needs[3] <= search.levels[3, uop] < UNREACHABLE:
+                                    room = ((inp * LEVELS + wgt) * LEVELS + acc) * LEVELS + uop
+                                    add_step(search, room, cycles, pj, events)
+
+
+@compiled
+def add_step(search: Search, room: int, cycles: int, pj: float, events: Events) -> None:
+    """Add a step to one staircase; steps that it makes useless go."""
+    at, count = step_at(search, room, cycles), search.steps[room]
+    if (at >= 0 and search.energy_pj[room, at] <= pj) or count == STEPS:
         return
-    first = at if at >= 0 and stairs.cycles[at] == cycles else at + 1
+    first = at if at >= 0 and search.cycles[room, at] == cycles else at + 1
     end = first
-    while end < count and stairs.energy_pj[end] >= high_pj:
+    while end < count and search.energy_pj[room, end] >= pj:
         end += 1
     shift = first + 1 - end
-    if shift > 0:
-        for step in range(count - 1, end - 1, -1):
-            stairs.cycles[step + 1], stairs.energy_pj[step + 1] = stairs.cycles[step], stairs.energy_pj[step]
-    elif shift < 0:
-        for step in range(end, count):
-            stairs.cycles[step + shift] = stairs.cycles[step]
-            stairs.energy_pj[step + shift] = stairs.energy_pj[step]
-    stairs.cycles[first], stairs.energy_pj[first] = cycles, high_pj
-    stairs.steps[0] = count + shift
+    for place in range(count - end if shift else 0):
+        step = count - 1 - place if shift > 0 else end + place
+        search.cycles[room, step + shift] = search.cycles[room, step]
+        search.energy_pj[room, step + shift] = search.energy_pj[room, step]
+        search.row[room, step + shift] = search.row[room, step]
+        for event in range(COUNTED):
+            search.events[room, step + shift, event] = search.events[room, step, event]
+    search.cycles[room, first], search.energy_pj[room, first] = cycles, pj
+    search.row[room, first] = search.count
+    for event in range(COUNTED):
+        search.events[room, first, event] = events[event]
+    search.steps[room] = count + shift

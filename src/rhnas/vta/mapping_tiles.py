@@ -69,12 +69,16 @@ def axis_of(out: int, size: int, kernel: int, stride: int, pad: int, tile: int, 
 
 
 @compiled
-def axes_of(nest: Nest, tile_h: int, tile_w: int) -> tuple[Axis, Axis]:
-    """Both spatial dimensions of a nest; rows that a kernel of one row strides over are not loaded."""
+def row_axis(nest: Nest, tile: int) -> Axis:
+    """The rows of a nest; those that a kernel of one row strides over are not loaded."""
     pitch = 1 if nest.kernel_h == 1 else nest.stride_h
-    h = axis_of(nest.out_h, nest.in_h, nest.kernel_h, nest.stride_h, nest.pad_h, tile_h, pitch)
-    w = axis_of(nest.out_w, nest.in_w, nest.kernel_w, nest.stride_w, nest.pad_w, tile_w, nest.stride_w)
-    return h, w
+    return axis_of(nest.out_h, nest.in_h, nest.kernel_h, nest.stride_h, nest.pad_h, tile, pitch)
+
+
+@compiled
+def column_axis(nest: Nest, tile: int) -> Axis:
+    """The columns of a nest."""
+    return axis_of(nest.out_w, nest.in_w, nest.kernel_w, nest.stride_w, nest.pad_w, tile, nest.stride_w)
 
 
 @compiled
