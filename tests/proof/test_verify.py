@@ -153,9 +153,9 @@ def test_proven_means_everything_compared_is_equal():
 
 
 def tiny_accelerator(directory: Path) -> None:
-    """Have the search find a machine that Verilator compiles in seconds."""
-    changes = {"LOG_BLOCK_IN": 1, "LOG_BLOCK_OUT": 2, "LOG_UOP_BUFF_SIZE": 11, "LOG_INP_BUFF_SIZE": 11}
-    changes |= {"LOG_WGT_BUFF_SIZE": 13, "LOG_ACC_BUFF_SIZE": 13, "LOG_BATCH": 0}
+    """Have the search find the small machine of the RTL's tests, so that Verilator compiles it once."""
+    changes = {"LOG_BATCH": 0, "LOG_BLOCK_IN": 1, "LOG_BLOCK_OUT": 1, "SHL_MEM_AXI_DATA_BITS": 64}
+    changes |= {f"LOG_{memory}_BUFF_SIZE": 10 for memory in ("UOP", "INP", "WGT", "ACC")}
     result = json.loads((directory / "result.json").read_text())
     result["found"]["accelerator"] |= changes
     (directory / "result.json").write_text(json.dumps(result))
