@@ -164,7 +164,7 @@ def _simulated(
         "images": len(expected),
         **_exactness(entry, "simulated", run, expected),
         "cycles": {**entry["cycles"], "modelled": total, "simulated": run.cycles[0]},
-        "error": total / run.cycles[0] - 1,
+        "cycles_error": total / run.cycles[0] - 1,
         "clock_mhz": CLOCK_MHZ,
         "latency_ms": _milliseconds(run.cycles[0], CLOCK_MHZ),
         "layers": [

@@ -77,7 +77,7 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
         str(entry["images"]),
         f"{cycles['modelled']:,}",
         f"{cycles['simulated']:,}",
-        f"{entry['error']:+.2%}",
+        f"{entry['cycles_error']:+.2%}",
         "-" if cycles["rtl"] is None else f"{cycles['rtl']:,}",
         f"{entry['latency_ms']:.4f}",
         f"{entry['accuracy_int8']:.2%}",
