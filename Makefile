@@ -12,6 +12,8 @@ TESTS := -n 2 --dist worksteal
 
 demo: $(VENV)/small
 	$(BIN)/rhnas search digits --out runs/demo --resume
+	$(BIN)/rhnas build runs/demo
+	$(BIN)/rhnas verify runs/demo --images 20
 
 test: $(VENV)/all lint
 	$(BIN)/python -m pytest $(TESTS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,63 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             got=error.strerror or error,
             fix="free disk space or choose another --out; what was there before is untouched",
         ) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only process that works on a folder; a killed one holds nothing."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(folder: Path, keep: Sequence[str] = ()) -> Iterator[Path]:
+    """A new folder that takes the place of ``folder`` once all of it is written.
+
+    The block writes into the folder it is given. If it raises or is killed, ``folder`` stays as it was; what
+    a killed block left is removed by the next one. One process at a time.
+
+    Args:
+        folder: What is replaced, or made.
+        keep: Entries that are carried over from the folder before.
+
+    Raises:
+        RhnasError: The disk is full or the folder cannot be replaced.
+
+    Example:
+        >>> target = Path(tempfile.mkdtemp()) / "a"
+        >>> with replacing(target) as new:
+        ...     _ = (new / "b").write_text("hello")
+        >>> (target / "b").read_text()
+        'hello'
+    """
+    new, old = (folder.with_name(f".{folder.name}.{name}") for name in ("new", "old"))
+    try:
+        for stale in (new, old):
+            shutil.rmtree(stale, ignore_errors=True)
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            for entry in keep:
+                if (folder / entry).exists():
+                    (folder / entry).rename(new / entry)
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise RhnasError(
+            f"{folder} must be replaceable",
+            got=error.strerror or error,
+            fix="free disk space, then try again",
+        ) from error
+    finally:
+        for stale in (new, old):
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def canonical_json(value: Any) -> str:

@@ -9,13 +9,16 @@ from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rhnas.errors import SettingsError
 from rhnas.space import DesignBatch, FeasibleSet, Rule, Space
 from rhnas.workload import BoolArray, FloatArray, IntArray, Layer
+
+if TYPE_CHECKING:
+    from rhnas.toolchain import Toolchain
 
 CLOCK_MHZ = 100.0
 """At which cycles become milliseconds, for all designs, until a measured or modelled clock exists."""
@@ -320,6 +323,14 @@ class Platform(ABC):
             MissingToolError: A part of the installation that generation needs is absent.
         """
         raise SettingsError("the platform must have a generator to write hardware", got=self.name)
+
+    def toolchain(self) -> Toolchain:
+        """Compiler, runs, synthesis and placement; a platform without them says so.
+
+        Raises:
+            SettingsError: The platform has none.
+        """
+        raise SettingsError("the platform must have a compiler to build a design", got=self.name)
 
 
 def load_platform(name: str = "vta") -> Platform:

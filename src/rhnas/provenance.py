@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
@@ -67,6 +68,16 @@ def commit() -> str | None:
     head = git("rev-parse", "HEAD")
     changed = git("status", "--porcelain", "--untracked-files=no", ".")
     return None if head is None else head + ("+" if changed else "")
+
+
+@functools.cache
+def code_identity() -> str:
+    """Sixteen hexadecimal digits of the package's source: what other code has made is out of date."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @functools.cache

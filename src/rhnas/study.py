@@ -158,7 +158,7 @@ class Study:
 
     def clear(self) -> None:
         """Remove what an earlier run of this kind left, and nothing else."""
-        for name in (RESULT, CHECKPOINT, f"{CHECKPOINT}.corrupt", TRIALS, "report.html"):
+        for name in (RESULT, CHECKPOINT, f"{CHECKPOINT}.corrupt", TRIALS, "report.html", "verify.json"):
             (self.directory / name).unlink(missing_ok=True)
         write_atomically(self.directory / CONFIG, self.settings.to_toml())
 

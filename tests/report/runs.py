@@ -166,13 +166,23 @@ VERIFY: dict[str, Any] = {
     "cycles": {"modelled": 20100, "simulated": 20345, "rtl": 20345},
     "synthesis": {"part": "LFE5U-85F", "lut": 31234, "dsp": 128, "bram": 77},
     "fmax_mhz": 103.4,
-    "schemes": {
-        "found": {
-            "bit_exact": True,
-            "cycles": {"modelled": 20100, "simulated": 20345, "rtl": 20345},
-            "fmax_mhz": 103.4,
-        },
-        "baseline": {"bit_exact": False, "cycles": {"modelled": 31000, "simulated": None, "rtl": None}},
+    "images": 20,
+    "latency_ms": 0.20345,
+    "accuracy_int8": 0.9912,
+    "layers": [
+        {"name": "stem", "modelled": 12000, "simulated": 12345},
+        {"name": "fc", "modelled": 8050, "simulated": 7950},
+        {"name": "launch", "modelled": 50, "simulated": 50},
+    ],
+}
+VERIFY["schemes"] = {
+    "found": {key: value for key, value in VERIFY.items() if key != "schema"},
+    "baseline": {
+        "bit_exact": False,
+        "images": 1,
+        "cycles": {"modelled": 31000, "simulated": 32000, "rtl": 32001},
+        "cycles_equal": False,
+        "layers": [{"name": "stem", "modelled": 31000, "simulated": 32000}],
     },
 }
 

@@ -10,7 +10,7 @@ from rhnas.errors import RhnasError
 from rhnas.report import plots
 from rhnas.report.render import page_of, render
 from rhnas.report.run import Run
-from tests.report.runs import write_run
+from tests.report.runs import VERIFY, write_run
 
 VOID = {"meta", "link", "br"}
 SECTIONS = ("chips", "gains", "schemes", "pareto", "networks", "layers", "convergence", "cost", "proof")
@@ -180,7 +180,25 @@ def test_proof_shows_each_count_under_its_own_label(page):
         assert label in proof
     assert "20\u202f345" in proof
     assert "LFE5U-85F" in proof
-    assert "no" in proof
+    assert "yes, 20 pictures" in proof
+    assert "no, 1 picture" in proof
+    assert "not the simulator’s" in proof, "other cycles than the simulator's are a failure, not a count"
+    assert "32\u202f001" not in proof
+    assert "−1.20\u202f%" in proof
+    assert "Baseline: every layer" in proof
+    assert "12\u202f345−345" in proof, "every layer with its difference"
+    assert "7\u202f950+100" in proof
+
+
+def test_a_proof_without_the_found_design_says_so(result, tmp_path):
+    directory = write_run(tmp_path, result)
+    nothing = {"bit_exact": None, "cycles": {"modelled": None, "simulated": None, "rtl": None}}
+    (directory / "verify.json").write_text(
+        json.dumps(nothing | {"schemes": {"baseline": VERIFY["schemes"]["baseline"]}})
+    )
+    proof = Page(page_of(Run.load(directory))).text.split("Proof")[1]
+    assert "Baseline" in proof
+    assert "Found together" not in proof.split("Bit exact:")[0]
 
 
 def test_bars_add_up_to_the_layers_cycles(run_directory, result):

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from rhnas.cli.audit import audit
+from rhnas.cli.build import build
 from rhnas.cli.cost import cost
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
@@ -20,6 +21,7 @@ from rhnas.cli.report import report
 from rhnas.cli.search import search
 from rhnas.cli.simulate import simulate
 from rhnas.cli.space import space
+from rhnas.cli.verify import verify
 from rhnas.errors import RhnasError
 
 CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -45,6 +47,8 @@ app.command()(doctor)
 app.command()(report)
 app.command()(simulate)
 app.command()(generate)
+app.command()(build)
+app.command()(verify)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ from rhnas.agents.base import SearchContext
 from rhnas.agents.features import search_context
 from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.nas.data.dataset import DataSet
-from rhnas.nas.data.load import load_data
+from rhnas.nas.data.load import task_data
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.spaces.registry import network_space
 from rhnas.networks.spaces.residual import ResidualSpace
@@ -60,14 +60,7 @@ class Problem:
         platform = load_platform(settings.platform.name)
         space = platform.space(settings.platform.space)
         networks = network_space(settings.task.space)
-        data = load_data(
-            settings.task.data,
-            Seeds(root=settings.run.seed),
-            picture=networks.picture,
-            train=settings.task.train,
-            validation=settings.task.validation,
-            test=settings.task.test,
-        )
+        data = task_data(settings, networks.picture)
         if len(data.classes) != networks.classes:
             raise SettingsError(
                 f"the networks of space {networks.name!r} must have one output per class",

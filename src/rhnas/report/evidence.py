@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from rhnas.report import plots
-from rhnas.report.run import TITLES, Run, number
-from rhnas.report.words import absent, badge, cell, integer, percent, seconds, section, significant, table
+from rhnas.report.run import Run, number
+from rhnas.report.words import absent, badge, cell, integer, seconds, section, significant, table
 
 MOVING = (
     '<p class="note">Best design so far. While the network still moves, the objective is that of the '
@@ -97,67 +97,6 @@ def cost(run: Run) -> str:
 
 def _gap(gap: float) -> str:
     return "0 %" if gap < 5e-7 else f"{significant(100 * gap)} %"
-
-
-def proof(run: Run) -> str:
-    """What ``rhnas verify`` measured, beside what was modelled."""
-    title = "Proof"
-    if not run.verify:
-        return section("proof", title, absent("Not run: rhnas verify has not been run on this directory."))
-    whole = {"found": {k: v for k, v in run.verify.items() if k != "schemes"}}
-    by_scheme = run.verify.get("schemes")
-    if isinstance(by_scheme, Mapping) and by_scheme:
-        whole |= {name: by_scheme[name] for name in TITLES if isinstance(by_scheme.get(name), Mapping)}
-    rows = [_proof_row(name, whole[name]) for name in TITLES if name in whole]
-    headings = (
-        "",
-        "bit exact",
-        f"cycles<br>{badge('modelled')}",
-        f"cycles<br>{badge('simulated')}",
-        f"cycles<br>{badge('rtl')}",
-        f"Fmax, MHz<br>{badge('synthesized')}",
-        "int8 accuracy",
-    )
-    note = (
-        '<p class="note">Bit exact: the accelerator’s output equals the integer model’s for every picture '
-        "tried. A dash means not run.</p>"
-    )
-    return section(
-        "proof", title, table(headings, rows, caption=""), note, _synthesis(run.verify.get("synthesis"))
-    )
-
-
-def _proof_row(name: str, values: Mapping[str, Any]) -> str:
-    said = values.get("bit_exact")
-    exact = "not run" if said is None else "yes" if said is True else '<strong class="bad">no</strong>'
-    cells = []
-    for key in ("modelled", "simulated", "rtl"):
-        cycles = number(values, "cycles", key)
-        cells.append(cell(cycles, None if cycles is None else integer(cycles)))
-    accuracy = number(values, "accuracy_int8")
-    cells.append(cell(number(values, "fmax_mhz")))
-    cells.append(cell(accuracy, None if accuracy is None else percent(accuracy)))
-    return f'<tr><th scope="row">{TITLES[name]}</th><td>{exact}</td>{"".join(cells)}</tr>'
-
-
-def _synthesis(values: Any) -> str:
-    if not isinstance(values, Mapping) or not values:
-        return absent("Synthesis: not run.")
-    rows = (
-        f'<tr><th scope="row">{escape(key)}</th><td class="n">{written}</td></tr>'
-        for key, written in _leaves(values)
-    )
-    return table(("resource", f"used<br>{badge('synthesized')}"), rows, caption="Synthesis")
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key} ")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{key}", integer(value) if float(value).is_integer() else significant(value)
-        elif value is not None:
-            yield f"{prefix}{key}", escape(str(value))
 
 
 def provenance(run: Run) -> str:

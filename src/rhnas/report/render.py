@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from rhnas.files import write_atomically
-from rhnas.report import evidence, sections
+from rhnas.report import evidence, proof, sections
 from rhnas.report.run import Run
 
 REPORT = "report.html"
@@ -22,7 +22,7 @@ PARTS = (
     evidence.layers,
     evidence.convergence,
     evidence.cost,
-    evidence.proof,
+    proof.proof,
     evidence.provenance,
 )
 """The page from top to bottom."""

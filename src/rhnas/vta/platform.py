@@ -8,6 +8,7 @@ from typing import Any, final
 
 from rhnas.platform import CostModel, Platform, ProgramRun
 from rhnas.space import DesignBatch, Rule, Space
+from rhnas.toolchain import Toolchain
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
 from rhnas.vta.fpga import PARTS, fpga_named
 from rhnas.vta.resources import fpga_rules
@@ -89,6 +90,12 @@ class VtaPlatform(Platform):
         from rhnas.vta.generate import generate
 
         return generate(row, folder)
+
+    def toolchain(self) -> Toolchain:
+        """Our compiler, the simulator and the generated RTL under Verilator."""
+        from rhnas.vta.realize import VtaToolchain
+
+        return VtaToolchain()
 
 
 def mapping_rules(layers: Sequence[Layer]) -> tuple[Rule, ...]:

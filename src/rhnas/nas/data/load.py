@@ -12,6 +12,7 @@ from rhnas.nas.data.dataset import DataSet, random_part
 from rhnas.nas.data.folder import PictureFormat, image_folder
 from rhnas.nas.data.sources import cifar10, digits
 from rhnas.seeds import Seeds
+from rhnas.settings import Settings
 
 BUILT_IN: dict[str, Callable[..., DataSet]] = {"digits": digits, "cifar10": cifar10}
 """Data sets of known format and picture shape."""
@@ -64,6 +65,27 @@ def load_data(
         fixed = Seeds(root=0).child("test")
         data = replace(data, test_loader=lambda: random_part(whole(), test, fixed))
     return data
+
+
+def task_data(settings: Settings, picture: tuple[int, int, int]) -> DataSet:
+    """The data set of a run, its parts split as the run splits them.
+
+    Args:
+        settings: Of the run.
+        picture: As ``load_data``.
+
+    Raises:
+        DataError: As ``load_data``.
+    """
+    task = settings.task
+    return load_data(
+        task.data,
+        Seeds(root=settings.run.seed),
+        picture=picture,
+        train=task.train,
+        validation=task.validation,
+        test=task.test,
+    )
 
 
 def _folder(name: str) -> Path:

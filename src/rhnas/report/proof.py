@@ -1,0 +1,141 @@
+"""The part of the page that shows what ``rhnas verify`` measured beside what was modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from rhnas.report.run import TITLES, Run, number
+from rhnas.report.words import absent, badge, cell, integer, percent, section, significant, table
+
+HEADINGS = (
+    "",
+    "bit exact",
+    f"cycles<br>{badge('modelled')}",
+    f"cycles<br>{badge('simulated')}",
+    "error of<br>the model",
+    f"cycles<br>{badge('rtl')}",
+    f"latency, ms<br>{badge('simulated')}",
+    f"Fmax, MHz<br>{badge('synthesized')}",
+    "int8 accuracy",
+)
+NOTE = (
+    '<p class="note">Bit exact: the accelerator’s scores equal the integer model’s for every test picture '
+    "run. Cycles are of one launch of the whole network’s program, instruction fetch included. Accuracy is "
+    "counted anew on the whole test part. A dash means not run.</p>"
+)
+LAYERS_NOTE = (
+    '<p class="note">An instruction belongs to the layer that issued it, a cycle in which two layers worked '
+    "to the earlier one. Launch is what lies before the first and after the last layer.</p>"
+)
+
+
+def proof(run: Run) -> str:
+    """What was proven, scheme by scheme; layers and synthesis of each."""
+    title = "Proof"
+    if not run.verify:
+        return section("proof", title, absent("Not run: rhnas verify has not been run on this directory."))
+    entries = _entries(run.verify)
+    rows = [_row(name, values) for name, values in entries.items()]
+    details = [part for name, values in entries.items() for part in _details(name, values)]
+    return section("proof", title, table(HEADINGS, rows, caption=""), NOTE, *details)
+
+
+def _entries(verify: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Verified schemes in the order of all tables; a file without ``schemes`` is about the found design."""
+    schemes = verify.get("schemes")
+    if not isinstance(schemes, Mapping) or not schemes:
+        return {"found": verify}
+    whole = {"found": verify, **schemes} if verify.get("bit_exact") is not None else schemes
+    return {name: whole[name] for name in TITLES if isinstance(whole.get(name), Mapping)}
+
+
+def _row(name: str, values: Mapping[str, Any]) -> str:
+    cycles = {how: number(values, "cycles", how) for how in ("modelled", "simulated", "rtl")}
+    modelled, simulated, rtl = cycles.values()
+    error = None if modelled is None or not simulated else modelled / simulated - 1
+    accuracy = number(values, "accuracy_int8")
+    cells = [_counted(modelled), _counted(simulated)]
+    cells.append(cell(error, None if error is None else _signed(error)))
+    cells.append(_unequal() if values.get("cycles_equal") is False else _counted(rtl))
+    cells += [cell(number(values, "latency_ms")), cell(number(values, "fmax_mhz"))]
+    cells.append(cell(accuracy, None if accuracy is None else percent(accuracy)))
+    return f'<tr><th scope="row">{TITLES[name]}</th><td>{_exact(values)}</td>{"".join(cells)}</tr>'
+
+
+def _exact(values: Mapping[str, Any]) -> str:
+    said, images = values.get("bit_exact"), number(values, "images")
+    if said is None:
+        return "not run"
+    of = "" if images is None else f", {integer(images)} {'picture' if images == 1 else 'pictures'}"
+    return f"yes{of}" if said is True else f'<strong class="bad">no</strong>{of}'
+
+
+def _counted(value: float | None) -> str:
+    return cell(value, None if value is None else integer(value))
+
+
+def _unequal() -> str:
+    return '<td class="n"><strong class="bad">not the simulator’s</strong></td>'
+
+
+def _signed(share: float) -> str:
+    """A relative error in per cent, with its sign.
+
+    Example:
+        >>> _signed(-0.0032), _signed(0.0444)
+        ('−0.32\u202f%', '+4.44\u202f%')
+    """
+    return f"{'+' if share >= 0 else '−'}{percent(abs(share))}"
+
+
+def _details(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """A scheme's layers and its synthesis, as far as they are there."""
+    rows = values.get("layers")
+    if isinstance(rows, list) and rows:
+        yield _layers(TITLES[name], [row for row in rows if isinstance(row, Mapping)])
+    synthesis = values.get("synthesis")
+    if isinstance(synthesis, Mapping) and synthesis:
+        yield _synthesis(TITLES[name], synthesis)
+    elif name == "found":
+        yield absent("Synthesis: not run.")
+
+
+def _layers(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    headings = (
+        "layer",
+        f"cycles<br>{badge('modelled')}",
+        f"cycles<br>{badge('simulated')}",
+        "modelled − simulated",
+    )
+    body = []
+    for row in rows:
+        modelled, simulated = number(row, "modelled"), number(row, "simulated")
+        difference = None if modelled is None or simulated is None else modelled - simulated
+        written = None if difference is None else f"{'+' if difference > 0 else ''}{integer(difference)}"
+        cells = f"{_counted(modelled)}{_counted(simulated)}{cell(difference, written)}"
+        body.append(f'<tr><th scope="row">{escape(str(row.get("name")))}</th>{cells}</tr>')
+    inner = table(headings, body, caption="") + LAYERS_NOTE
+    opened = " open" if title == TITLES["found"] else ""
+    return (
+        f"<details{opened}><summary>{title}: every layer, modelled and simulated</summary>{inner}</details>"
+    )
+
+
+def _synthesis(title: str, values: Mapping[str, Any]) -> str:
+    rows = (
+        f'<tr><th scope="row">{escape(key)}</th><td class="n">{written}</td></tr>'
+        for key, written in _leaves(values)
+    )
+    return table(("resource", f"used<br>{badge('synthesized')}"), rows, caption=f"{title}: synthesis")
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key} ")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{key}", integer(value) if float(value).is_integer() else significant(value)
+        elif value is not None:
+            yield f"{prefix}{key}", escape(str(value))

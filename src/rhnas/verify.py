@@ -1,0 +1,246 @@
+"""The proof of a design: its program run and compared, its cycles counted, its hardware measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rhnas.build import FOUND, MANIFEST, SCHEMES, Design, Tell, build
+from rhnas.errors import RhnasError, SettingsError
+from rhnas.files import read_json, write_json
+from rhnas.platform import CLOCK_MHZ
+from rhnas.provenance import SCHEMA, provenance
+from rhnas.quantize import golden
+from rhnas.quantized import Int8Array
+from rhnas.toolchain import Execution, Realization
+
+VERIFY = "verify.json"
+HOW = {
+    "bit_exact": "simulated, and rtl where that ran",
+    "cycles": {"modelled": "modelled", "simulated": "simulated", "rtl": "rtl"},
+    "layers": {"modelled": "modelled", "simulated": "simulated"},
+    "latency_ms": "simulated",
+    "accuracy_int8": "measured",
+    "synthesis": "synthesized",
+    "fmax_mhz": "synthesized",
+    "latency_ms_at_fmax": "synthesized",
+}
+NOTHING: dict[str, Any] = {
+    "bit_exact": None,
+    "cycles": {"modelled": None, "simulated": None, "rtl": None},
+    "synthesis": None,
+    "fmax_mhz": None,
+}
+"""The fixed keys before anything was verified."""
+CYCLES_PER_MHZ_MS = 1_000
+"""Cycles in a millisecond at one megahertz."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checks:
+    """What is asked for.
+
+    Attributes:
+        images: Test pictures that are run.
+        rtl: Whether they run on the generated hardware description too.
+        synthesize: Whether the accelerator is synthesized.
+        place: Whether it is placed.
+
+    Raises:
+        SettingsError: There is no picture to run.
+    """
+
+    images: int = 20
+    rtl: bool = False
+    synthesize: bool = False
+    place: bool = False
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise SettingsError("--images must be at least 1", got=self.images)
+
+
+def verify(
+    directory: Path, schemes: Sequence[str], checks: Checks, tell: Tell = lambda text: None
+) -> dict[str, Any]:
+    """Prove designs of a finished search; builds them first where needed.
+
+    ``verify.json`` is written after every finished step, so that a missing tool or a kill loses nothing
+    before it. What earlier calls found of the same builds is kept.
+
+    Args:
+        directory: Of the search.
+        schemes: Which of its designs.
+        checks: How.
+        tell: Who is told what is being done.
+
+    Returns:
+        What stands in ``verify.json``.
+
+    Raises:
+        RhnasError: As ``Design.of`` and ``build``; a tool that was asked for is missing or fails.
+    """
+    for scheme in schemes:
+        design = Design.of(directory, scheme)
+        manifest = _built(design, tell)
+        for entry in _prove(design, manifest, checks, tell):
+            _write(design, entry)
+    return read_json(directory / VERIFY)
+
+
+def proven(entry: Mapping[str, Any]) -> bool:
+    """Whether everything that was compared is equal.
+
+    Example:
+        >>> proven({"bit_exact": True, "cycles_equal": None, "accuracy_int8_equal": True})
+        True
+    """
+    unequal = any(entry.get(key) is False for key in ("cycles_equal", "accuracy_int8_equal"))
+    return entry.get("bit_exact") is True and not unequal
+
+
+def _built(design: Design, tell: Tell) -> dict[str, Any]:
+    """The manifest of the design's build; its files are taken as they lie there, for the runs to judge."""
+    path = design.folder / MANIFEST
+    if path.exists():
+        manifest = read_json(path)
+        if manifest.get("identity") == design.identity:
+            return manifest
+    return build(design, tell)
+
+
+def _prove(
+    design: Design, manifest: Mapping[str, Any], checks: Checks, tell: Tell
+) -> Iterator[dict[str, Any]]:
+    """The design's entry in ``verify.json`` after every step."""
+    toolchain, name = design.platform.toolchain(), design.scheme
+    realization = toolchain.read(design.network, design.folder, manifest)
+    pictures = design.network.read_pixels(design.test.pixels[: checks.images])
+    expected = golden.run(design.network, pictures)
+    known = {"build": manifest["identity"], "program": _sha256_of_files(design.folder / "program")}
+    entry = {**NOTHING, **_kept(design, known), **known, "label": manifest["label"]}
+    tell(f"{name}: simulating {len(pictures)} pictures")
+    simulated = realization.simulate(pictures)
+    entry |= _accuracy(design) | _simulated(entry, realization, simulated, expected)
+    yield entry
+    if checks.rtl:
+        tell(f"{name}: running {len(pictures)} pictures on the generated Verilog")
+        entry |= _rtl(entry, realization.run_rtl(pictures), simulated, expected)
+        yield entry
+    if checks.synthesize:
+        tell(f"{name}: synthesizing")
+        entry["synthesis"] = dict(toolchain.synthesize(design.accelerator))
+        yield entry
+    if checks.place:
+        tell(f"{name}: placing")
+        entry["fmax_mhz"] = toolchain.place(design.accelerator)
+    if entry["fmax_mhz"] is not None:
+        entry["latency_ms_at_fmax"] = _milliseconds(entry["cycles"]["simulated"], entry["fmax_mhz"])
+        yield entry
+
+
+def _accuracy(design: Design) -> dict[str, Any]:
+    """The integer network's accuracy on the whole test part, counted anew."""
+    counted = golden.accuracy(design.network, design.test.pixels, design.test.labels)
+    said = design.result.get("accuracy_int8")
+    return {
+        "accuracy_int8": counted,
+        "accuracy_int8_equal": None if said is None else counted == said,
+        "test_images": len(design.test.labels),
+    }
+
+
+def _simulated(
+    entry: Mapping[str, Any], realization: Realization, run: Execution, expected: Int8Array
+) -> dict[str, Any]:
+    modelled = realization.modelled_cycles()
+    total = sum(modelled.values())
+    return {
+        "images": len(expected),
+        **_exactness(entry, "simulated", run, expected),
+        "cycles": {**entry["cycles"], "modelled": total, "simulated": run.cycles[0]},
+        "cycles_error": total / run.cycles[0] - 1,
+        "clock_mhz": CLOCK_MHZ,
+        "latency_ms": _milliseconds(run.cycles[0], CLOCK_MHZ),
+        "layers": [
+            {"name": name, "modelled": modelled[name], "simulated": cycles}
+            for name, cycles in run.layer_cycles.items()
+        ],
+    }
+
+
+def _rtl(
+    entry: Mapping[str, Any], run: Execution, simulated: Execution, expected: Int8Array
+) -> dict[str, Any]:
+    return {
+        "images_rtl": len(expected),
+        **_exactness(entry, "rtl", run, expected),
+        "cycles": {**entry["cycles"], "rtl": run.cycles[0]},
+        "cycles_equal": run.cycles == simulated.cycles,
+    }
+
+
+def _exactness(entry: Mapping[str, Any], how: str, run: Execution, expected: Int8Array) -> dict[str, Any]:
+    """Whether every picture's scores are the golden model's, in this run and in all runs."""
+    exact = {**entry.get("exact", {}), how: bool(np.array_equal(run.scores, expected))}
+    return {"exact": exact, "bit_exact": all(exact.values())}
+
+
+def _milliseconds(cycles: int, clock_mhz: float) -> float:
+    return cycles / (clock_mhz * CYCLES_PER_MHZ_MS)
+
+
+def _kept(design: Design, known: Mapping[str, str]) -> dict[str, Any]:
+    """What an earlier call found of the same build and program."""
+    entry = _entries(design.directory).get(design.scheme, {})
+    return entry if known.items() <= entry.items() else {}
+
+
+def _entries(directory: Path) -> dict[str, dict[str, Any]]:
+    """The schemes of an earlier ``verify.json``; one that cannot be read is made again."""
+    try:
+        schemes = read_json(directory / VERIFY)["schemes"]
+        return {name: dict(schemes[name]) for name in SCHEMES if name in schemes}
+    except (RhnasError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _current(directory: Path, scheme: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is about the design as it is now."""
+    try:
+        return entry.get("build") == Design.of(directory, scheme).identity
+    except RhnasError:
+        return False
+
+
+def _write(design: Design, entry: Mapping[str, Any]) -> None:
+    """Put a scheme's entry into ``verify.json``; entries of designs that changed are dropped."""
+    entries = {
+        name: other
+        for name, other in _entries(design.directory).items()
+        if name != design.scheme and _current(design.directory, name, other)
+    }
+    entries[design.scheme] = dict(entry)
+    ordered = {name: entries[name] for name in SCHEMES if name in entries}
+    run = design.settings.run
+    whole = {
+        "schema": SCHEMA,
+        "provenance": provenance(configuration=design.settings.identity(), seed=run.seed),
+        "how": HOW,
+        **ordered.get(FOUND, NOTHING),
+        "schemes": ordered,
+    }
+    write_json(design.directory / VERIFY, whole)
+
+
+def _sha256_of_files(folder: Path) -> str:
+    """Of every file's name and content."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,177 @@
+"""Proofs: what is equal, what is not, what is kept, and what a missing tool leaves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rhnas.build import Design
+from rhnas.cli.app import main
+from rhnas.errors import ProgramError, SettingsError
+from rhnas.platform import load_platform
+from rhnas.quantized import QuantizedNetwork
+from rhnas.toolchain import Toolchain
+from rhnas.verify import Checks, proven, verify
+from rhnas.vta.realize import VtaToolchain
+
+FEW = Checks(images=3)
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--json"])
+    return int(end.value.code or 0), json.loads(capsys.readouterr().out)
+
+
+def test_a_build_is_proven(building: Path, capsys):
+    result = (building / "result.json").read_bytes()
+    code, said = call(capsys, "verify", str(building), "--images", "3")
+    assert code == 0
+    assert said == json.loads((building / "verify.json").read_text())
+    found = json.loads(result)["found"]
+    assert said["bit_exact"] is True
+    assert said["accuracy_int8"] == found["accuracy_int8"]
+    assert said["test_images"] == 64
+    cycles = said["cycles"]
+    assert cycles["simulated"] == load_platform().simulate(building / "build" / "program").cycles
+    assert cycles["modelled"] == found["cycles"]
+    assert cycles["rtl"] is None
+    assert said["synthesis"] is None
+    assert said["fmax_mhz"] is None
+    assert "error" not in said, "that key is a failure's"
+    assert said["cycles_error"] == pytest.approx(cycles["modelled"] / cycles["simulated"] - 1)
+    for how in ("modelled", "simulated"):
+        assert sum(row[how] for row in said["layers"]) == cycles[how]
+    assert [row["name"] for row in said["layers"]] == [row["name"] for row in found["layers"]]
+    assert said["schemes"]["found"].items() <= said.items()
+    assert (building / "result.json").read_bytes() == result
+    page = (building / "report.html").read_text()
+    assert f"{cycles['simulated']:,}".replace(",", "\u202f") in page
+
+
+def test_other_schemes_are_kept_until_they_change(building: Path, no_generator):
+    verify(building, ["baseline"], FEW)
+    only = json.loads((building / "verify.json").read_text())
+    assert only["bit_exact"] is None, "the top level is the found design's"
+    both = verify(building, ["found"], FEW)
+    assert both["schemes"]["baseline"] == only["schemes"]["baseline"]
+    path = building / "baseline" / "network.npz"
+    network = QuantizedNetwork.load(path)
+    pixels = network.pixels.copy()
+    pixels[0, 0] ^= 1
+    QuantizedNetwork(
+        name=network.name, layers=network.layers, picture_bits=network.picture_bits, pixels=pixels
+    ).save(path)
+    assert list(verify(building, ["found"], FEW)["schemes"]) == ["found"]
+
+
+def test_a_program_that_computes_something_else_is_found_out(building: Path, capsys):
+    path = building / "build" / "program" / "constants.bin"
+    content = bytearray(path.read_bytes())
+    content[::4] = bytes(value ^ 0x40 for value in content[::4])
+    path.write_bytes(content)
+    code, said = call(capsys, "verify", str(building), "--images", "2")
+    assert code == 1
+    assert said["bit_exact"] is False
+    assert said["accuracy_int8_equal"] is True, "the integer network itself is as it was"
+
+
+def test_a_truncated_program_is_named(building: Path):
+    path = building / "build" / "program" / "instructions.bin"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ProgramError, match="must hold whole instructions of 16 bytes"):
+        verify(building, ["found"], FEW)
+
+
+def test_a_program_for_another_accelerator_is_named(building: Path):
+    config = building / "build" / "program" / "vta_config.json"
+    value = json.loads(config.read_text())
+    config.write_text(json.dumps(value | {"LOG_ACC_BUFF_SIZE": value["LOG_ACC_BUFF_SIZE"] - 1}))
+    with pytest.raises(ProgramError, match="the program must be made for"):
+        verify(building, ["found"], FEW)
+
+
+def test_a_manifest_of_other_layers_or_without_them_is_named(building: Path):
+    path = building / "build" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"layers": manifest["layers"][1:]}))
+    with pytest.raises(ProgramError, match="the program must be made for the layers of"):
+        verify(building, ["found"], FEW)
+    del manifest["regions"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ProgramError, match="must describe its program; got KeyError"):
+        verify(building, ["found"], FEW)
+
+
+def test_another_network_than_the_searchs_is_found_out(building: Path, capsys, no_generator):
+    path = building / "found" / "network.npz"
+    network = QuantizedNetwork.load(path)
+    QuantizedNetwork(
+        name=network.name, layers=network.layers, picture_bits=network.picture_bits, pixels=~network.pixels
+    ).save(path)
+    code, said = call(capsys, "verify", str(building), "--images", "2")
+    assert said["bit_exact"] is True, "the build follows the network"
+    assert said["accuracy_int8_equal"] is (
+        said["accuracy_int8"] == Design.of(building).result["accuracy_int8"]
+    )
+    assert code == (0 if said["accuracy_int8_equal"] else 1)
+
+
+def test_a_missing_tool_leaves_what_was_finished(building: Path, capsys, monkeypatch):
+    monkeypatch.setattr(VtaToolchain, "synthesize", Toolchain.synthesize)
+    code, said = call(capsys, "verify", str(building), "--images", "2", "--synthesize")
+    assert code == 3
+    assert "synthesis must be available" in said["error"]["what"]
+    kept = json.loads((building / "verify.json").read_text())
+    assert kept["bit_exact"] is True
+    assert kept["synthesis"] is None
+    assert "Proof" in (building / "report.html").read_text()
+
+
+def test_measurements_of_a_build_are_kept_and_those_of_another_program_dropped(building: Path, monkeypatch):
+    monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row: {"LUT": 7})
+    monkeypatch.setattr(VtaToolchain, "place", lambda self, row: 50.0)
+    verify(building, ["found"], Checks(images=1, synthesize=True, place=True))
+    kept = verify(building, ["found"], FEW)
+    assert kept["synthesis"] == {"LUT": 7}
+    assert kept["latency_ms_at_fmax"] == pytest.approx(2 * kept["latency_ms"])
+    pictures = building / "build" / "program" / "padding.bin"
+    pictures.write_bytes(pictures.read_bytes() + b"\0")
+    assert verify(building, ["found"], FEW)["synthesis"] is None
+
+
+def test_checks_without_pictures_are_refused():
+    with pytest.raises(SettingsError, match="--images must be at least 1; got 0"):
+        Checks(images=0)
+
+
+def test_proven_means_everything_compared_is_equal():
+    good = {"bit_exact": True, "cycles_equal": True, "accuracy_int8_equal": True}
+    assert proven(good)
+    for key in good:
+        assert not proven(good | {key: False})
+    assert not proven(good | {"bit_exact": None})
+
+
+def tiny_accelerator(directory: Path) -> None:
+    """Have the search find the small machine of the RTL's tests, so that Verilator compiles it once."""
+    changes = {"LOG_BATCH": 0, "LOG_BLOCK_IN": 1, "LOG_BLOCK_OUT": 1, "SHL_MEM_AXI_DATA_BITS": 64}
+    changes |= {f"LOG_{memory}_BUFF_SIZE": 10 for memory in ("UOP", "INP", "WGT", "ACC")}
+    result = json.loads((directory / "result.json").read_text())
+    result["found"]["accelerator"] |= changes
+    (directory / "result.json").write_text(json.dumps(result))
+
+
+@pytest.mark.hardware
+def test_the_generated_verilog_gives_the_same_scores_in_the_same_cycles(search: Path, capsys):
+    pytest.importorskip("amaranth", reason="the hardware extra is not installed")
+    from tests.vta.rtl.test_accelerator import tools_are_there
+
+    if not tools_are_there():
+        pytest.skip("Verilator or g++ is not installed")
+    tiny_accelerator(search)
+    code, said = call(capsys, "verify", str(search), "--images", "2", "--rtl")
+    assert code == 0
+    assert said["exact"] == {"simulated": True, "rtl": True}
+    assert said["cycles"]["rtl"] == said["cycles"]["simulated"]
+    assert said["cycles_equal"] is True
