@@ -13,7 +13,7 @@ import numpy as np
 from rhnas.errors import SettingsError
 from rhnas.platform import Cost, CostModel
 from rhnas.space import DesignBatch
-from rhnas.vta.cost_kernel import evaluate_pairs, hull_rows, price_tiles
+from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles
 from rhnas.vta.cost_price import Laws, Price
 from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
@@ -189,6 +189,29 @@ class VtaCostModel(CostModel):
         score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
         mapping = Mapping.of_codes(rows[int(score.argmin()), CODES_AT:])
         return mapping, self.breakdown(batch, layer, mapping)
+
+    def ranked_mappings(
+        self, batch: DesignBatch, layer: Layer, mu: float, count: int
+    ) -> list[tuple[Mapping, int, float]]:
+        """The mappings of one layer on one design with the least ``cycles + mu * energy_pj``.
+
+        Args:
+            batch: One design.
+            layer: The layer.
+            mu: Cycles per pJ; ``inf`` ranks by energy.
+            count: How many.
+
+        Returns:
+            (mapping, cycles, energy_pj), best first; of equal ones those of fewer cycles first.
+        """
+        nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
+        laws = Laws.of(self.timing, int(batch[BUS][0]))
+        rows, energy = all_rows(nests, laws, room_of(batch)[0], event_energy(self.technology, batch)[0])
+        score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
+        chosen = np.argsort(score, kind="stable")[:count]
+        return [
+            (Mapping.of_codes(rows[at, CODES_AT:]), int(rows[at, 0]), float(energy[at])) for at in chosen
+        ]
 
     def breakdown(self, batch: DesignBatch, layer: Layer, mapping: Mapping) -> Breakdown:
         """What one given mapping costs on one design, whether or not it fits.

@@ -279,6 +279,20 @@ def hull_rows(
 
 
 @entry
+def all_rows(
+    nests: npt.NDArray[np.void], laws: Laws, room: IntArray, event_pj: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """Every mapping that fits one design: rows (N, COLUMNS) by cycles, and their energy (N,), pJ."""
+    # Free at its cheapest, no mapping is ever beaten.
+    rows = tilings_of(nests, laws, Group(room, room, np.zeros_like(event_pj), np.ones_like(event_pj)))
+    fixed, pj = np.zeros(FORMS), np.empty(len(rows))
+    fill_fixed(nests, event_pj, fixed)
+    for index in range(len(rows)):
+        pj[index] = energy_of(rows, index, fixed, event_pj)
+    return rows, pj
+
+
+@entry
 def price_tiles(
     nests: npt.NDArray[np.void], laws: Laws, codes: IntArray
 ) -> tuple[Price, tuple[int, int, int, int]]:
