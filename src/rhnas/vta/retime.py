@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from rhnas.errors import InfeasibleDesignError
+from rhnas.platform import Objective
 from rhnas.quantize.calibrate import reciprocal
 from rhnas.quantized import QuantizedLayer, QuantizedNetwork, weight_shape
 from rhnas.space import DesignBatch
@@ -194,3 +195,51 @@ def cycles_by_layer(compiled: CompiledNetwork, timing: str | None = None) -> Int
     ends = np.maximum.accumulate(machine.timeline["end"])
     ends = ends[compiled.first_instruction[1:] - 1]
     return np.diff(ends, prepend=0, append=int(machine.control[0]["cycles"])).astype(np.int64)
+
+
+def network_mappings(
+    model: VtaCostModel,
+    config: AcceleratorConfig,
+    network: Workload,
+    objective: Objective = Objective.EDP,
+    count: int = CANDIDATES,
+) -> list[Mapping]:
+    """The mappings that serve a network best on a design, the model's first few timed by simulation.
+
+    All layers share the exchange rate between cycles and energy that the model finds best.
+
+    Args:
+        model: Ranks.
+        config: The accelerator.
+        network: The workload.
+        objective: What is minimised.
+        count: Mappings timed per distinct layer.
+
+    Returns:
+        One per layer of ``stored_shapes``, as ``compile_network`` takes them.
+
+    Raises:
+        InfeasibleDesignError: A layer has no mapping; names it.
+    """
+    layers = stored_shapes(network, config)
+    mu = float(model.evaluate(DesignBatch.of(config.to_row()), layers).totals(objective).mu[0])
+    return [timed.mapping for timed in retimed_mappings(model, config, layers, mu, count)]
+
+
+def network_cycles(
+    model: VtaCostModel,
+    config: AcceleratorConfig,
+    network: Workload,
+    objective: Objective = Objective.EDP,
+    count: int = CANDIDATES,
+) -> IntArray:
+    """Simulated cycles of a network's program, layer by layer, under ``network_mappings``.
+
+    Returns:
+        int64 (L + 1,), as ``cycles_by_layer`` gives them.
+
+    Raises:
+        InfeasibleDesignError: A layer has no mapping, or the accelerator is not chainable.
+    """
+    mappings = network_mappings(model, config, network, objective, count)
+    return cycles_by_layer(compile_numberless(network, mappings, config), model.timing.name)

@@ -162,7 +162,8 @@ class MatrixSchedule:
         mapping = layer.mapping
         out = mapping.tile_co * n["lanes_out"] * mapping.tile_h * mapping.tile_w
         self.acc = Region(0, out, min(threads, self.tiles))
-        self.all_resident = layer.uniform or mapping.order == "pixels outer"
+        room = self.config.acc_depth - self.acc.end - n["groups_out"] * n["lanes_out"] * layer.tables
+        self.all_resident = layer.uniform or mapping.order == "pixels outer" or room >= 0
         groups = n["groups_out"] if self.all_resident else mapping.tile_co
         self.resident = 1 if layer.uniform else groups * n["lanes_out"]
         self.constant_channels: int | None = None
@@ -213,10 +214,12 @@ class MatrixSchedule:
         begins = [a or b for a, b in zip(self.loads_inputs, self.loads_weights, strict=True)]
         total, lag, event, tile = sum(begins), self.layer.mapping.threads, -1, -1
         early = joint is not None and joint.early
-        # The second loads may read what the last store wrote; with one thread they await a product anyway.
-        gate = early and lag > 1 and total > 1
-        if joint is not None and not joint.at_once:
-            self.stream.add([relay()], pop_next=True, push_prev=gate or not early)
+        at_once = joint is not None and joint.at_once
+        # The second loads would starve the constants, and may read what the last store wrote; with one
+        # thread they await a product anyway.
+        gate = lag > 1 and total > 1
+        if joint is not None and not at_once:
+            self.stream.add([relay()], pop_next=True, push_prev=not early)
         for index, step in enumerate(self.layer.steps):
             if begins[index]:
                 event += 1
@@ -225,9 +228,9 @@ class MatrixSchedule:
             if step.first:
                 tile += 1
                 self.acc.turn()
-                self._constants(step)
+                self._constants(step, push_prev=gate and not at_once and index == 0)
                 self.stream.add(self._start(step), pop_next=tile >= self.acc.halves)
-            if index == 0 and joint is not None and joint.at_once:
+            if index == 0 and at_once:
                 self.stream.add([relay()], pop_next=True, push_prev=gate)
             done = index + 1 == len(begins) or begins[index + 1]
             posts = (done and event + lag < total) or (frees and index + 1 == len(begins))
@@ -263,7 +266,7 @@ class MatrixSchedule:
             items += loads(Memory.WGT, block)
         return items
 
-    def _constants(self, step: Step) -> None:
+    def _constants(self, step: Step, *, push_prev: bool) -> None:
         """Load what accumulators start from, unless it is there."""
         wanted = 0 if self.all_resident else step.channels.index
         if self.constant_channels == wanted:
@@ -274,6 +277,7 @@ class MatrixSchedule:
         first = 0 if self.all_resident else step.channels.first_group * n["lanes_out"]
         size = whole if self.all_resident else step.channels.groups * n["lanes_out"]
         dram = self.map.constants // self.config.acc_tensor_bytes
+        items: list[Item] = []
         for table in range(self.layer.tables):
             block = Block(
                 sram=self.acc.end + table * self.resident,
@@ -282,7 +286,8 @@ class MatrixSchedule:
                 size=size,
                 stride=0,
             )
-            self.stream.add(loads(Memory.ACC, block))
+            items += loads(Memory.ACC, block)
+        self.stream.add(items, push_prev=push_prev)
 
     def _channel_nest(self, step: Step, table: int) -> tuple[list[Index], list[Dim]]:
         """Every tensor of the tile with its channels' constant as source."""
