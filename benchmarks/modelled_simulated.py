@@ -32,7 +32,7 @@ from rhnas.workload import PICTURE, Layer, LayerKind, Workload
 
 PAIRS = 200
 SEED = 0
-BUDGET = 40
+BUDGET = 24
 """Distinct evaluations of each search."""
 DESIGNS = ("default", "LOG_BLOCK_IN=5,SHL_MEM_AXI_DATA_BITS=128", "LOG_BATCH=1,SHL_MEM_AXI_DATA_BITS=256",
            "LOG_BLOCK_IN=3,LOG_BLOCK_OUT=5,LOG_INP_BUFF_SIZE=13")  # fmt: skip
@@ -91,9 +91,17 @@ def random_layer(rng: np.random.Generator) -> Layer:
     side = int(rng.choice([4, 7, 8, 14, 16, 28, 32, 56]))
     if kind is LayerKind.ADD:
         return Layer(name="add", kind=kind, channels=(width, width), size=(side, side), relu=True)
-    kernel, stride = int(rng.choice([1, 3, 3, 5] if kind is LayerKind.CONV else [2, 3])), int(rng.integers(1, 3))
+    kernel, stride = (
+        int(rng.choice([1, 3, 3, 5] if kind is LayerKind.CONV else [2, 3])),
+        int(rng.integers(1, 3)),
+    )
     pad = kernel // 2 if kind is LayerKind.CONV else 0
-    shapes = {"size": (side, side), "kernel": (kernel, kernel), "stride": (stride, stride), "padding": (pad, pad)}
+    shapes = {
+        "size": (side, side),
+        "kernel": (kernel, kernel),
+        "stride": (stride, stride),
+        "padding": (pad, pad),
+    }
     if kind is not LayerKind.CONV:
         return Layer(name="pool", kind=kind, channels=(width, width), **shapes)
     form = rng.integers(8)
@@ -132,11 +140,11 @@ def random_pairs() -> Sample:
 
 
 def add_network(
-    network: Workload, row: dict[str, int], objective: Objective, layers: Sample, whole: Sample, whose: str
+    network: Workload, row: dict[str, int], objective: Objective, samples: tuple[Sample, Sample], whose: str
 ) -> None:
     """A network on a design: its distinct layers alone, and all of it as one program where that can be."""
     config, batch = AcceleratorConfig.from_row(row), DesignBatch.of(row)
-    launch = MODEL.timing.launch_cycles(config.bus_bits)
+    launch, (layers, whole) = MODEL.timing.launch_cycles(config.bus_bits), samples
     stored = stored_shapes(network, config)
     mu = float(MODEL.evaluate(batch, stored).totals(objective).mu[0])
     best, known = [], {}
@@ -164,7 +172,7 @@ def networks() -> tuple[Sample, Sample]:
     whole = Sample("the same networks as whole programs", "#111111")
     for name, design in product(NETWORKS, DESIGNS):
         row = VtaPlatform().parse(design)
-        add_network(load_network(name), row, Objective.LATENCY, layers, whole, "")
+        add_network(load_network(name), row, Objective.LATENCY, (layers, whole), "")
     return layers, whole
 
 
@@ -176,7 +184,7 @@ def searched() -> tuple[Sample, Sample]:
         task = Task(VtaPlatform(), Question(network=network, objective=objective, **search))
         answer = optimize(task, task.agent("local_search", SEED), budget=BUDGET, yardstick=False)
         row = dict(answer.best.accelerator)
-        add_network(network, row, objective, layers, whole, f"{search} {objective}")
+        add_network(network, row, objective, (layers, whole), f"{search} {objective}")
     return layers, whole
 
 
@@ -188,8 +196,8 @@ def draw(samples: list[Sample]) -> str:
         return (log10(cycles) - low) / (high - low) * size
 
     marks = [
-        f'<circle cx="{margin + place(s):.1f}" cy="{20 + size - place(m):.1f}" r="2.6" fill="{sample.colour}" '
-        'fill-opacity="0.65"/>'
+        f'<circle cx="{margin + place(s):.1f}" cy="{20 + size - place(m):.1f}" r="2.6" '
+        f'fill="{sample.colour}" fill-opacity="0.65"/>'
         for sample in samples
         for m, s, _ in sample.pairs
     ]
@@ -208,8 +216,8 @@ def draw(samples: list[Sample]) -> str:
     width, height = size + margin + 20, size + 74
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-            'font-size="12">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            'font-family="sans-serif" font-size="12">',
             "<title>Modelled against simulated cycles</title>",
             f'<rect width="{width}" height="{height}" fill="#fff"/>',
             *lines,

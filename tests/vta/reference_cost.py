@@ -297,7 +297,7 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
 
     # Computation: (instructions per tile, cycles per output tensor) before and after the reduction.
     start, end = (1, 1), (3, 3)
-    if not layer.relu and layer.kind is not LayerKind.AVG_POOL:
+    if not layer.relu and (layer.kind is not LayerKind.AVG_POOL or layer.kernel[0] * layer.kernel[1] <= 4):
         end = (2, 2)  # both clips at once
     if shape.upstream:
         end = (4, 3 + timing.alu_tensor_steps)

@@ -209,9 +209,7 @@ class VtaCostModel(CostModel):
         rows, energy = all_rows(nests, laws, room_of(batch)[0], event_energy(self.technology, batch)[0])
         score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
         chosen = np.argsort(score, kind="stable")[:count]
-        return [
-            (Mapping.of_codes(rows[at, CODES_AT:]), int(rows[at, 0]), float(energy[at])) for at in chosen
-        ]
+        return [(Mapping.of_codes(rows[at, CODES_AT:]), int(rows[at, 0]), float(energy[at])) for at in chosen]
 
     def breakdown(self, batch: DesignBatch, layer: Layer, mapping: Mapping) -> Breakdown:
         """What one given mapping costs on one design, whether or not it fits.

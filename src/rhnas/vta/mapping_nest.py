@@ -45,6 +45,8 @@ EPILOGUE_IMMEDIATES = 3
 """Shift, clip below (0 where a ReLU follows), clip above."""
 SIGNED_IMMEDIATES = 2
 """Without a ReLU: both clips in one, before the shift (``vta/lower/epilogue.py``, shifts up to 8)."""
+SMALL_AVERAGE = 4
+"""Pixels of the largest average whose shift is that small (``quantize.calibrate.reciprocal``)."""
 
 NEST_FIELDS: Mapping[str, str] = {
     "valid": "0 where the layer does not have this form",
@@ -160,7 +162,8 @@ def _fill(
     nests["bias"] = weighted
     _fill_epilogue(nests, kind, dense, vector, schedule)
     if not vector:
-        signed = (layer["relu"] == 0) & (kind != LayerKind.AVG_POOL) & (nests["end_tensors"] == 0)
+        small = layer["kernel_height"] * layer["kernel_width"] <= SMALL_AVERAGE
+        signed = (layer["relu"] == 0) & ((kind != LayerKind.AVG_POOL) | small) & (nests["end_tensors"] == 0)
         nests["end_immediates"] = np.where(signed, SIGNED_IMMEDIATES, nests["end_immediates"])
 
 

@@ -1,7 +1,7 @@
 """Mappings timed by the machine: layers compiled under them and run through the simulator's clock.
 
 The closed form of ``vta/cost_price.py`` ranks all mappings; the few it ranks first are compiled, without
-weights, and timed instruction by instruction with prologue, tokens, micro-op loads, fetch and the shared port.
+weights, and timed instruction by instruction: prologue, tokens, micro-op loads, fetch, the shared port.
 """
 
 from __future__ import annotations
@@ -127,9 +127,7 @@ def timed_mappings(
     timed = []
     for mapping, cycles, energy in model.ranked_mappings(DesignBatch.of(config.to_row()), layer, mu, count):
         simulated = layer_cycles(layer, mapping, config, model.timing.name)
-        timed.append(
-            Timed(mapping=mapping, modelled=cycles + launch, simulated=simulated, energy_pj=energy)
-        )
+        timed.append(Timed(mapping=mapping, modelled=cycles + launch, simulated=simulated, energy_pj=energy))
     return sorted(timed, key=lambda t: _score(t, mu))
 
 

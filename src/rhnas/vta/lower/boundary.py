@@ -1,4 +1,4 @@
-"""Where one layer ends and the next begins: what the next may start while the last stores are on their way."""
+"""Where one layer ends and the next begins: what the next may start while the last stores are under way."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def tail_of(layer: Layer, steps: Sequence[Step], accumulators: Region) -> Tail:
     begin = accumulators.filled
     places = (accumulators.place(begin + tile) for tile in range(first, len(ends)))
     written = (
-        Written(step, range(at, at + accumulators.size)) for step, at in zip(ends[first:], places, strict=True)
+        Written(step, range(at, at + accumulators.size))
+        for step, at in zip(ends[first:], places, strict=True)
     )
     return Tail(layer, tuple(written))
 

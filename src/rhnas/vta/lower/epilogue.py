@@ -63,16 +63,11 @@ class Requantization:
 
 
 def _reach(quantized: QuantizedLayer) -> tuple[int, int]:
-    """Of sums without weights; with weights no sum is looked at."""
-    layer, half = quantized.layer, int(quantized.half.max())
-    if quantized.weighted:
+    """Of additions; sums of weights and of averages are not looked at."""
+    if quantized.layer.kind is not LayerKind.ADD:
         limits = np.iinfo(np.int32)
         return int(limits.min), int(limits.max)
-    if layer.kind is LayerKind.ADD:
-        factor = sum(1 << left for left in quantized.left)
-    else:
-        taps = layer.kernel[0] * layer.kernel[1]
-        factor = quantized.multiplier * taps if layer.kind is LayerKind.AVG_POOL else 1
+    factor, half = sum(1 << left for left in quantized.left), int(quantized.half.max())
     return INT8_MIN * factor + half, INT8_MAX * factor + half
 
 
