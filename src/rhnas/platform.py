@@ -15,7 +15,7 @@ import numpy as np
 
 from rhnas.errors import SettingsError
 from rhnas.space import DesignBatch, FeasibleSet, Rule, Space
-from rhnas.workload import BoolArray, FloatArray, IntArray, Layer
+from rhnas.workload import BoolArray, FloatArray, IntArray, Layer, Workload
 
 if TYPE_CHECKING:
     from rhnas.toolchain import Toolchain
@@ -306,6 +306,25 @@ class Platform(ABC):
             ProgramError: The program does what the machine forbids.
         """
         raise SettingsError("the platform must have a simulator to run programs", got=self.name)
+
+    def simulated_cycles(
+        self, row: Mapping[str, int], network: Workload, objective: Objective, **options: Any
+    ) -> IntArray | None:
+        """Cycles of a network's compiled program in simulation, layer by layer.
+
+        Args:
+            row: A full row of a design that runs whole networks.
+            network: The workload.
+            objective: What the mappings serve.
+            options: Of the cost model, as ``cost_model`` takes them.
+
+        Returns:
+            int64 (L + 1,): each layer's, then those of launch and end; None where the platform cannot tell.
+
+        Raises:
+            InfeasibleDesignError: The design cannot be built or cannot run the network.
+        """
+        return None
 
     def generate(self, row: Mapping[str, int], folder: Path) -> Mapping[str, Any]:
         """Write a design's hardware description into a folder; a platform without a generator says so.

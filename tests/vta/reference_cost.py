@@ -297,6 +297,8 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
 
     # Computation: (instructions per tile, cycles per output tensor) before and after the reduction.
     start, end = (1, 1), (3, 3)
+    if not layer.relu and (layer.kind is not LayerKind.AVG_POOL or layer.kernel[0] * layer.kernel[1] <= 4):
+        end = (2, 2)  # both clips at once
     if shape.upstream:
         end = (4, 3 + timing.alu_tensor_steps)
     if alu:
@@ -322,7 +324,11 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
     read_beats = input_beats + weight_beats + bias_beats + uop_beats + fetch_beats
     fetch = batches * timing.fetch_latency(8 * array.bus) + fetch_beats + instructions
     cycles = overlapped(
-        found, (input_cycles, weight_cycles), (setup, gemm, begin, finish, store), mapping.threads
+        found,
+        (input_cycles, weight_cycles),
+        (setup, gemm, begin, finish, store),
+        bias_beats // max(1, found.bias_loads),
+        mapping.threads,
     )
     return Counts(
         cycles=max(cycles, read_beats, fetch),
@@ -335,32 +341,41 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
     )
 
 
-def overlapped(found: Walk, loads: tuple[int, int], work: tuple[int, ...], threads: int) -> int:
-    """Modules side by side, on the mean step; see "Overlap" in docs/cost-model.md."""
+def overlapped(
+    found: Walk, loads: tuple[int, int], work: tuple[int, ...], constants: int, threads: int
+) -> int:
+    """Modules side by side, on the mean step; see "Overlap" in docs/cost-model.md.
+
+    A load stands in front, so that the turn it would have had beside other work falls away.
+    """
     setup, gemm, begin, finish, store = work
     load, tiles, steps = sum(loads), found.tiles, found.tiles * found.reductions
     counts = (found.input_loads, found.weight_loads)
     first = sum(cycles // count for cycles, count in zip(loads, counts, strict=True) if cycles)
-    lead = max(first, setup + begin // tiles)
+    lead = max(first + constants, setup) + begin // tiles
+    if load == 0 and threads == 1:
+        return lead + finish + max(begin, store) - max(begin, store) // tiles + store // tiles
     beside = begin + finish + store if threads == 1 else gemm + begin + finish
     if found.reductions == 1:
         # Steps that load both tiles, then those where one of them stays.
         both = min(counts)
         seldom, often = loads if counts[0] < counts[1] else loads[::-1]
         load_both, beside_both = seldom + often * both // tiles, beside * both // tiles
-        middle = max(load_both, beside_both) + max(load - load_both, beside - beside_both)
+        turns = max(load_both, beside_both)
+        middle = max(load - load_both, beside - beside_both) + (turns - turns // both if both else turns)
     elif threads == 1:
-        middle = max(load // found.reductions, beside)
+        turns = max(load // found.reductions, beside)
+        middle = turns - turns // tiles + load - load // found.reductions
     else:
         tail_load, tail_gemm = load // found.reductions, gemm // found.reductions
         inner = max(load - tail_load, gemm - tail_gemm)
-        middle = inner + max(tail_load, beside - (gemm - tail_gemm))
+        turns = inner + max(tail_load, beside - (gemm - tail_gemm))
+        middle = turns - turns // steps
     if threads == 1:
-        rest = load - load // found.reductions if found.reductions > 1 else 0
-        return gemm + middle + rest - middle // tiles + lead + finish // tiles + store // tiles
+        return gemm + middle + lead + finish // tiles + store // tiles
     ends = gemm // steps + finish // tiles
     return max(
-        middle - middle // steps + lead + ends + store // tiles,
+        middle + lead + ends + store // tiles,
         lead + ends + store,
         setup + gemm + begin + finish + store // tiles,
         load + ends + store // tiles,

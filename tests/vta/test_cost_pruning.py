@@ -74,3 +74,19 @@ def test_the_hull_over_all_mappings_is_found_exactly(layer):
         if hull:
             padded = np.array([*hull, *[hull[-1]] * (len(found) - len(hull))])
             np.testing.assert_allclose(found, padded, rtol=1e-9)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_designs_that_are_searched_together_get_what_each_gets_alone(layer):
+    space = load_platform().space("vta")
+    batch = space.decode(space.feasible().sample(60_000, np.random.default_rng(3)))
+    alike = (batch["LOG_BATCH"] == 0) & (batch["LOG_BLOCK_IN"] == 2) & (batch["LOG_BLOCK_OUT"] == 3)
+    designs = batch.take(np.flatnonzero(alike & (batch["SHL_MEM_AXI_DATA_BITS"] == 64))[:40])
+    assert len(designs) == 40
+    together = VtaCostModel().evaluate(designs, [layer])
+    for row in range(len(designs)):
+        alone = VtaCostModel().evaluate(designs.take(slice(row, row + 1)), [layer])
+        points = alone.cycles.shape[-1]
+        np.testing.assert_array_equal(together.cycles[row, :, :points], alone.cycles[0])
+        np.testing.assert_array_equal(together.cycles[row, :, points - 1 :], alone.cycles[0, 0, -1])
+        np.testing.assert_allclose(together.energy_pj[row, :, :points], alone.energy_pj[0], rtol=1e-12)

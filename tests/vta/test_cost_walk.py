@@ -24,9 +24,17 @@ BUS_BYTES = 8
 
 LAYERS = [
     Layer(name="pointwise", channels=(32, 48), size=(6, 4)),
-    Layer(name="valid", channels=(32, 32), size=(8, 7), kernel=(3, 3)),
+    Layer(name="valid", channels=(32, 32), size=(8, 7), kernel=(3, 3), relu=True),
     Layer(name="same", channels=(16, 40), size=(6, 6), kernel=(3, 3), padding=(1, 1)),
-    Layer(name="strided", channels=(24, 32), size=(8, 8), kernel=(3, 3), stride=(2, 2), padding=(1, 1)),
+    Layer(
+        name="strided",
+        channels=(24, 32),
+        size=(8, 8),
+        kernel=(3, 3),
+        stride=(2, 2),
+        padding=(1, 1),
+        relu=True,
+    ),
     Layer(name="skips", channels=(48, 16), size=(8, 8), stride=(2, 2)),
 ]
 BLOCKS = [(4, 4), (4, 3)]
@@ -125,7 +133,8 @@ def walk(layer: Layer, mapping: Mapping, block_in: int, block_out: int) -> Walk:
             done.compute_cycles += steps + GEMM + DISPATCH
             done.gemm_steps += steps
             done.instructions += 1
-        end = 3 * (outputs + ALU + DISPATCH)
+        ends = 3 if layer.relu else 2
+        end = ends * (outputs + ALU + DISPATCH)
         compute_free += end
         done.compute_cycles += end
         written = outputs * block_out
@@ -134,7 +143,7 @@ def walk(layer: Layer, mapping: Mapping, block_in: int, block_out: int) -> Walk:
         store_free = max(store_free, compute_free) + store
         done.stored.append(store_free)
         done.written += written
-        done.instructions += 3 + (1 if joined_store else len(co))
+        done.instructions += ends + (1 if joined_store else len(co))
     fetch = -(-done.instructions // 8) * FETCH + 3 * done.instructions
     done.finished = max(store_free, fetch)
     return done

@@ -130,6 +130,13 @@ class Problem:
         cost = model.evaluate(self.space.decode(design[None]), workload.layers)
         return cost.totals(self.settings.objective.minimize)
 
+    def simulated_cycles(self, design: IntArray, workload: Workload) -> int | None:
+        """Cycles of one network on one design in simulation; None where the platform cannot tell."""
+        options = {"technology": self.settings.platform.technologies[0], **_cost_options(self.settings)}
+        objective = self.settings.objective.minimize
+        cycles = self.platform.simulated_cycles(self.row(design), workload, objective, **options)
+        return None if cycles is None else int(cycles.sum())
+
     def layer_rows(self, design: IntArray, workload: Workload) -> list[dict[str, Any]]:
         """Cost of every layer in execution order, and the launch, as ``result.json`` has them."""
         batch = self.space.decode(design[None])

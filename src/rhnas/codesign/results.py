@@ -25,6 +25,7 @@ class Chosen:
         evaluations: Distinct designs its hardware search asked the cost model about.
         seconds: Wall time of its stages, shared ones included.
         optimum: Least log objective of the network over all feasible designs, None where not computed.
+        cycles_simulated: Of its network's program on its accelerator; None where the platform cannot tell.
     """
 
     scheme: Scheme
@@ -34,6 +35,7 @@ class Chosen:
     evaluations: int
     seconds: float
     optimum: float | None
+    cycles_simulated: int | None
 
 
 def result_of(
@@ -102,6 +104,7 @@ def scheme_row(problem: Problem, chosen: Chosen, accuracy: float, accuracy_int8:
         "macs": workload.macs,
         "parameters": workload.parameters,
         **first,
+        "cycles_simulated": chosen.cycles_simulated,
         "realizable": bool(problem.designs.contains(chosen.design[None])[0]),
         "evaluations": chosen.evaluations,
         "gap": None if chosen.optimum is None else max(0.0, expm1(score - chosen.optimum)),

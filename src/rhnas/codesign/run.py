@@ -18,6 +18,7 @@ from rhnas.codesign.hardware import HardwareSide
 from rhnas.codesign.loop import CoDesign
 from rhnas.codesign.problem import Problem
 from rhnas.codesign.results import Chosen, result_of
+from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
 from rhnas.nas.integer import QuantizeRecipe, integer_accuracy, integer_network
@@ -29,7 +30,7 @@ from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
 from rhnas.quantized import QuantizedNetwork
 from rhnas.study import Study
-from rhnas.workload import FloatArray, Layer
+from rhnas.workload import FloatArray, IntArray, Layer
 
 
 def run(study: Study, progress: Progress | None = None) -> dict[str, Any]:
@@ -193,6 +194,7 @@ class Run:
             evaluations=evaluations,
             seconds=sum(self.stages.seconds[stage] for stage in spent),
             optimum=self._optimum(scheme, architecture),
+            cycles_simulated=self._simulated(scheme, architecture, design),
         )
 
     def _choice(self, search: NetworkSearch) -> Architecture:
@@ -244,8 +246,21 @@ class Run:
             )
             self.progress.update(side.evaluations, f"cost x{np.exp(side.scores(weights)[best]):.2f}")
             yield side.state
-        design = side.archive.designs[side.best(weights)[0]]
-        return {"design": design, "evaluations": side.evaluations}
+        found = side.archive.designs[side.best(weights, RETIMED)]
+        timed = retimed(self.problem, self.problem.workload(architecture), list(found))
+        for candidate in timed:
+            cycles = {"cycles": candidate.cycles, "cycles_simulated": candidate.cycles_simulated}
+            row = {"design": self.problem.row(candidate.design), **cycles, "score": candidate.score}
+            self.stages.record({"scheme": scheme.key, "stage": "retime", **row})
+        return {"design": timed[0].design, "evaluations": side.evaluations}
+
+    def _simulated(self, scheme: Scheme, architecture: Architecture, design: IntArray) -> int | None:
+        def simulate(_: State | None) -> Stage:
+            yield dict
+            return {"cycles": self.problem.simulated_cycles(design, self.problem.workload(architecture))}
+
+        cycles = self.stages.run(f"simulate/{scheme.key}", simulate)["cycles"]
+        return None if cycles is None else int(cycles)
 
     def _optimum(self, scheme: Scheme, architecture: Architecture) -> float | None:
         """Least log objective of the network over all feasible designs; None where it is not asked for."""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from rhnas.errors import SettingsError
 from rhnas.platform import Cost, CostModel
 from rhnas.space import DesignBatch
-from rhnas.vta.cost_kernel import evaluate_pairs, hull_rows, price_tiles
-from rhnas.vta.cost_price import LAWS, Laws, Price
+from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles
+from rhnas.vta.cost_price import LAWS, Laws, LawsRecord, Price
 from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, SEARCH, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
 from rhnas.vta.mapping import Mapping
@@ -182,7 +182,7 @@ class VtaCostModel(CostModel):
             The mapping and what it does; None where nothing fits.
         """
         nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
-        laws = Laws.of(self.timing, int(batch[BUS][0])).record
+        laws = self._laws(batch)
         event_pj = event_energy(self.technology, batch)[0]
         rows, energy = hull_rows(nests, laws, room_of(batch)[0], event_pj, workspace())
         if len(rows) == 0:
@@ -190,6 +190,27 @@ class VtaCostModel(CostModel):
         score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
         mapping = Mapping.of_codes(rows[int(score.argmin()), CODES_AT:])
         return mapping, self.breakdown(batch, layer, mapping)
+
+    def ranked_mappings(
+        self, batch: DesignBatch, layer: Layer, mu: float, count: int
+    ) -> list[tuple[Mapping, int, float]]:
+        """The mappings of one layer on one design with the least ``cycles + mu * energy_pj``.
+
+        Args:
+            batch: One design.
+            layer: The layer.
+            mu: Cycles per pJ; ``inf`` ranks by energy.
+            count: How many.
+
+        Returns:
+            (mapping, cycles, energy_pj), best first; of equal ones those of fewer cycles first.
+        """
+        nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
+        laws, event_pj = self._laws(batch), event_energy(self.technology, batch)[0]
+        rows, energy = all_rows(nests, laws, room_of(batch)[0], event_pj, workspace())
+        score = energy if np.isinf(mu) else rows[:, 0] + mu * energy
+        chosen = np.lexsort((rows[:, 0], score))[:count]
+        return [(Mapping.of_codes(rows[at, CODES_AT:]), int(rows[at, 0]), float(energy[at])) for at in chosen]
 
     def breakdown(self, batch: DesignBatch, layer: Layer, mapping: Mapping) -> Breakdown:
         """What one given mapping costs on one design, whether or not it fits.
@@ -200,12 +221,16 @@ class VtaCostModel(CostModel):
             mapping: As ``best_mapping`` gives it, or anybody's tiles.
         """
         nests = nests_of([layer], arrays_of(batch), self._schedule)[0, 0]
-        laws = Laws.of(self.timing, int(batch[BUS][0])).record
+        laws = self._laws(batch)
         codes = np.array(mapping.codes, dtype=np.int64)
         priced, needs = price_tiles(nests, laws, codes)
         return Breakdown.of(
             nests[codes[0]], priced, needs[3], event_energy(self.technology, batch)[0], int(laws["bus"])
         )
+
+    def _laws(self, batch: DesignBatch) -> LawsRecord:
+        """Timing laws of one design."""
+        return Laws.of(self.timing, int(batch[BUS][0])).record
 
     def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> tuple[IntArray, FloatArray, IntArray]:
         """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L)."""

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rhnas.vta.cost_price import LawsRecord, Price, counts_of, pixels_of, price_of
-from rhnas.vta.cost_stairs import COLUMNS, Needs, counted_energy, fits_design, fixed_energy, set_group
+from rhnas.vta.cost_stairs import (
+    COLUMNS,
+    UNREACHABLE,
+    Needs,
+    counted_energy,
+    fits_design,
+    fixed_energy,
+    set_group,
+)
 from rhnas.vta.cost_tilings import tilings_of
 from rhnas.vta.mapping_compile import compiled, entry
 from rhnas.vta.mapping_nest import BEST, FORMS, UPSTREAM
@@ -156,6 +164,31 @@ def hull_rows(
         place = corners[point]
         result[point], pj[point] = rows[kept[place]], energy[place]
     return result, pj
+
+
+@entry
+def all_rows(
+    nests: npt.NDArray[np.void],
+    laws: LawsRecord,
+    room: IntArray,
+    event_pj: FloatArray,
+    workspace: npt.NDArray[np.void],
+) -> tuple[IntArray, FloatArray]:
+    """Every mapping that fits one design: rows (N, COLUMNS) by form and cycles, and their energy (N,), pJ.
+
+    ``workspace`` is one record of ``SEARCH``, as for ``evaluate_pairs``.
+    """
+    search = workspace[0]
+    set_group(search, room.reshape(1, -1), event_pj.reshape(1, -1))
+    # Where no room has a staircase, no mapping is ever beaten.
+    search.levels[:] = UNREACHABLE
+    rows, starts = tilings_of(nests, laws, search)
+    pj = np.empty(len(rows))
+    for form in range(FORMS):
+        fixed = fixed_energy(nests[form], event_pj)
+        for index in range(starts[form], starts[form + 1]):
+            pj[index] = fixed + counted_energy(rows, index, event_pj)
+    return rows, pj
 
 
 @entry

@@ -169,11 +169,15 @@ def pixels_of(nest: Nest, laws: LawsRecord, h: Axis, w: Axis) -> Pixels:
 
 
 class Work(NamedTuple):
-    """Cycles of a layer by what they do; ``setup`` happens once, before the first tile."""
+    """Cycles of a layer by what they do; ``setup`` happens once, before the first tile.
+
+    ``constants`` are the beats of the first biases, which the read port serves behind the first load.
+    """
 
     inputs: int
     weights: int
     setup: int
+    constants: int
     gemm: int
     start: int
     end: int
@@ -194,35 +198,47 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     first = 0
     if load:
         first = quotient(work.inputs, s.input_loads) + quotient(work.weights, s.weight_loads)
-    begin = max(first, work.setup + each_start)
+    begin = max(first + work.constants, work.setup) + each_start
     # Without a reduction loop, steps that load both tiles differ from those where one stays.
     both = min(s.input_loads, s.weight_loads)
     small = work.inputs if s.input_loads < s.weight_loads else work.weights
     large = load - small
+    if load == 0 and threads == 1:
+        # On the ALU: loads of the next tile run beside the store, the ALU beside neither.
+        beside = max(work.start, work.store)
+        return begin + work.end + beside - quotient(beside, s.tiles) + each_store
+    # The first step, whose load stands in front, is one that loads both tiles.
     if threads == 1:
         between = work.start + work.end + work.store
         if s.reductions == 1:
             with_both = quotient(between * both, s.tiles)
             load_both = small + quotient(large * both, s.tiles)
-            gaps = max(load_both, with_both) + max(load - load_both, between - with_both)
-            cycles = work.gemm + gaps
+            rest = max(load - load_both, between - with_both)
+            cycles = work.gemm + rest + without_first(max(load_both, with_both), both)
         else:
             load_first = quotient(load, s.reductions)
-            gaps = max(load_first, between)
-            cycles = work.gemm + gaps + load - load_first
-        return cycles - quotient(gaps, s.tiles) + begin + each_end + each_store
+            cycles = work.gemm + load - load_first + without_first(max(load_first, between), s.tiles)
+        return cycles + begin + each_end + each_store
     compute = work.gemm + work.start + work.end
     if s.reductions == 1:
         with_both = quotient(compute * both, s.tiles)
         load_both = small + quotient(large * both, s.tiles)
-        middle = max(load_both, with_both) + max(load - load_both, compute - with_both)
+        middle = max(load - load_both, compute - with_both)
+        middle += without_first(max(load_both, with_both), both)
     else:
         inner_load, inner = load - quotient(load, s.reductions), work.gemm - quotient(work.gemm, s.reductions)
         middle = max(inner_load, inner) + max(load - inner_load, compute - inner)
+        middle = without_first(middle, s.steps)
     ends = each_gemm + each_end
-    cycles = middle - quotient(middle, s.steps) + begin + ends + each_store
+    cycles = middle + begin + ends + each_store
     cycles = max(cycles, begin + ends + work.store, work.setup + compute + each_store)
     return max(cycles, load + ends + each_store)
+
+
+@compiled
+def without_first(cycles: int, times: int) -> int:
+    """What is left of so many equal turns when the first is gone; nothing where there is none."""
+    return cycles - quotient(cycles, times) if times else cycles
 
 
 class Counts(NamedTuple):
@@ -280,7 +296,7 @@ def counts_of(nest: Nest, laws: LawsRecord, p: Pixels, s: Streams) -> Counts:
     feed = ceil_div(instructions, laws.fetch_instructions) * laws.fetch + fetch_beats + instructions
     work = Work(
         input_cycles, weight_cycles, laws.wide_load + bias_first,
-        gemm, start, end, store_cycles,
+        quotient(bias_beats, max(1, s.bias_loads)), gemm, start, end, store_cycles,
     )  # fmt: skip
     read_beats = input_beats + weight_beats + bias_beats + fetch_beats
     return Counts(work, read_beats, inp_fill, weights, acc_fill, instructions, feed)
@@ -291,7 +307,7 @@ def price_of(c: Counts, laws: LawsRecord, p: Pixels, s: Streams, threads: int, u
     """Price what is counted, keeping ``uops`` micro-ops; see the module's text for the machine."""
     uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
     w, read_beats = c.work, c.read_beats + uop_beats
-    work = Work(w.inputs, w.weights, w.setup + uop_beats, w.gemm, w.start, w.end, w.store)
+    work = Work(w.inputs, w.weights, w.setup + uop_beats, w.constants, w.gemm, w.start, w.end, w.store)
     cycles = max(overlap(work, s, threads), read_beats, c.feed)
     return Price(
         cycles, read_beats, p.write_beats, c.inp_fill, c.wgt_fill, c.acc_fill,

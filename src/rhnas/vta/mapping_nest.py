@@ -43,6 +43,10 @@ ADD_IMMEDIATES = 5
 """Residual addition on the ALU: align scales, add the rounding term, shift, clip below, clip above."""
 EPILOGUE_IMMEDIATES = 3
 """Shift, clip below (0 where a ReLU follows), clip above."""
+SIGNED_IMMEDIATES = 2
+"""Without a ReLU: both clips in one, before the shift (``vta/lower/epilogue.py``, shifts up to 8)."""
+SMALL_AVERAGE = 4
+"""Pixels of the largest average whose shift is that small (``quantize.calibrate.reciprocal``)."""
 
 NEST_FIELDS: Mapping[str, str] = {
     "valid": "0 where the layer does not have this form",
@@ -157,6 +161,10 @@ def _fill(
     nests["weights"] = nests["steps"] * nests["kernel_h"] * nests["kernel_w"]
     nests["bias"] = weighted
     _fill_epilogue(nests, kind, dense, vector, schedule)
+    if not vector:
+        small = layer["kernel_height"] * layer["kernel_width"] <= SMALL_AVERAGE
+        signed = (layer["relu"] == 0) & ((kind != LayerKind.AVG_POOL) | small) & (nests["end_tensors"] == 0)
+        nests["end_immediates"] = np.where(signed, SIGNED_IMMEDIATES, nests["end_immediates"])
 
 
 def _fill_loops(nests: npt.NDArray[np.void], layer: Mapping[str, IntArray], form: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from rhnas.platform import CostModel, Platform, ProgramRun
+from rhnas.platform import CostModel, Objective, Platform, ProgramRun
 from rhnas.space import DesignBatch, Rule, Space
 from rhnas.toolchain import Toolchain
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
@@ -14,7 +14,7 @@ from rhnas.vta.fpga import PARTS, fpga_named
 from rhnas.vta.resources import fpga_rules
 from rhnas.vta.rules import CHAINABLE, KEYS, limit_rules
 from rhnas.vta.spaces import DEFAULT, space_named
-from rhnas.workload import FloatArray, Layer
+from rhnas.workload import FloatArray, IntArray, Layer, Workload
 
 
 @final
@@ -84,6 +84,17 @@ class VtaPlatform(Platform):
             busy_cycles=done.busy_cycles,
             warnings=done.warnings,
         )
+
+    def simulated_cycles(
+        self, row: Mapping[str, int], network: Workload, objective: Objective, **options: Any
+    ) -> IntArray | None:
+        """By our compiler, the best few mappings of each layer timed; None for upstream's schedule."""
+        from rhnas.vta.cost import VtaCostModel
+        from rhnas.vta.retime import network_cycles
+
+        if options.get("schedule", "best") != "best":
+            return None
+        return network_cycles(VtaCostModel(**options), AcceleratorConfig.from_row(row), network, objective)
 
     def generate(self, row: Mapping[str, int], folder: Path) -> dict[str, Any]:
         """Write ``accelerator.v``, ``vta_config.json`` and ``manifest.json``."""

@@ -16,7 +16,6 @@ from rhnas.vta.lower.kernels import place_uops
 from rhnas.vta.lower.layout import Bytes, fold_columns, nest_of, pack_activations
 from rhnas.vta.lower.matrix import MatrixLayer, MatrixSchedule
 from rhnas.vta.lower.memory import MemoryMap
-from rhnas.vta.lower.stream import Stream
 from rhnas.vta.lower.vector import VectorLayer, VectorSchedule
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import FOLDED, VECTOR, Nest
@@ -111,19 +110,12 @@ class LoweredLayer:
         size = max(self.config.inp_tensor_bytes, self.config.out_tensor_bytes)
         return np.full(size, INT8_MIN if self.form == VECTOR else 0, np.int8).view(np.uint8)
 
-    def stream(self, memory: MemoryMap, *, first: bool = True) -> Stream:
-        """Its instructions without FINISH.
-
-        The last store leaves a token for whoever comes next: FINISH, or a layer that is not the first.
-
-        Args:
-            memory: Where everything lies.
-            first: Whether nothing ran before it.
-        """
+    @cached_property
+    def schedule(self) -> MatrixSchedule | VectorSchedule:
+        """Writes its instructions; what it decides about the layer before it is kept there."""
         if self._matrix is not None:
-            return MatrixSchedule(self._matrix, memory).run(first=first)
-        vector = VectorLayer(self.quantized, self.mapping, self.config, self.nest)
-        return VectorSchedule(vector, memory).run(first=first)
+            return MatrixSchedule(self._matrix)
+        return VectorSchedule(VectorLayer(self.quantized, self.mapping, self.config, self.nest))
 
     def pack(self, tensor: Int8Array) -> Bytes:
         """A picture as the layer reads it from memory.
@@ -197,7 +189,7 @@ def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: Accelerat
         len(lowered.weights),
         len(lowered.constants),
     )
-    items, uops = place_uops(lowered.stream(memory).items, config, memory.uops // UOP_BYTES)
+    items, uops = place_uops(lowered.schedule.run(memory).items, config, memory.uops // UOP_BYTES)
     contents: Sequence[tuple[str, int, Bytes]] = (
         ("weights.bin", memory.weights, lowered.weights),
         ("constants.bin", memory.constants, lowered.constants),

@@ -11,6 +11,7 @@ from rhnas.quantized import Int8Array, QuantizedLayer
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import AluOp, Memory
 from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
+from rhnas.vta.lower.boundary import Joint, Tail, tail_of
 from rhnas.vta.lower.epilogue import Requantization, tile_dims
 from rhnas.vta.lower.kernels import Dim, Index, Item, alu, gemm
 from rhnas.vta.lower.layout import Bytes, constant_tensors, dense_weight, diagonal_blocks, weight_blocks
@@ -136,10 +137,10 @@ class MatrixSchedule:
     one such step into the other half.
     """
 
-    def __init__(self, layer: MatrixLayer, memory: MemoryMap) -> None:
-        self.layer, self.map = layer, memory
+    def __init__(self, layer: MatrixLayer) -> None:
+        self.layer = layer
         self.n, self.config = layer.numbers, layer.config
-        self.stream = Stream()
+        self.joint: Joint | None = None
         self._plan()
 
     def _plan(self) -> None:
@@ -161,7 +162,8 @@ class MatrixSchedule:
         mapping = layer.mapping
         out = mapping.tile_co * n["lanes_out"] * mapping.tile_h * mapping.tile_w
         self.acc = Region(0, out, min(threads, self.tiles))
-        self.all_resident = layer.uniform or mapping.order == "pixels outer"
+        room = self.config.acc_depth - self.acc.end - n["groups_out"] * n["lanes_out"] * layer.tables
+        self.all_resident = layer.uniform or mapping.order == "pixels outer" or room >= 0
         groups = n["groups_out"] if self.all_resident else mapping.tile_co
         self.resident = 1 if layer.uniform else groups * n["lanes_out"]
         self.constant_channels: int | None = None
@@ -175,30 +177,64 @@ class MatrixSchedule:
     def _halves(self, times: int) -> int:
         return min(self.layer.mapping.threads, times)
 
-    def run(self, *, first: bool = True) -> Stream:
+    def follow(self, tail: Tail) -> Joint:
+        """Settle how the layer begins after another one, and where its accumulators lie.
+
+        Loads may run early where they read nothing that is still being stored; the accumulators are moved
+        to where nothing waits to be stored, if there is such a place.
+        """
+        step = self.layer.steps[0]
+        reads = self.layer.reads(step)
+        groups = range(reads.first_group, reads.first_group + reads.groups)
+        early = not tail.writes(self.layer.quantized.layer, step.pixels, groups)
+        last = self.config.acc_depth - self.acc.size * self.acc.halves - self.resident * self.layer.tables
+        for base in (0, last) if early else ():
+            for first in range(self.acc.halves):
+                self.acc.base, self.acc.filled = base, first
+                at = self.acc.place(first)
+                if not tail.occupies(range(at, at + self.acc.size)):
+                    self.joint = Joint(early=True, at_once=True)
+                    return self.joint
+        self.acc.base = self.acc.filled = 0
+        self.joint = Joint(early=early, at_once=False)
+        return self.joint
+
+    def tail(self) -> Tail:
+        """The tiles whose stores nothing has waited for when the last product is done."""
+        return tail_of(self.layer.quantized.layer, self.layer.steps, self.acc)
+
+    def run(self, memory: MemoryMap, *, frees: bool = False) -> Stream:
         """The stream, without FINISH; the last store's token is left for whoever comes next.
 
         Args:
-            first: Whether no layer ran before, whose last store the loads would have to await.
+            memory: Where everything lies.
+            frees: Whether the last product posts a token to the load module, for the next layer's loads.
         """
-        if not first:
-            self.stream.add([relay()], pop_next=True, push_prev=True)
+        self.stream, self.map, joint = Stream(), memory, self.joint
         begins = [a or b for a, b in zip(self.loads_inputs, self.loads_weights, strict=True)]
         total, lag, event, tile = sum(begins), self.layer.mapping.threads, -1, -1
+        early = joint is not None and joint.early
+        at_once = joint is not None and joint.at_once
+        # The second loads would starve the constants, and may read what the last store wrote; with one
+        # thread they await a product anyway.
+        gate = lag > 1 and total > 1
+        if joint is not None and not at_once:
+            self.stream.add([relay()], pop_next=True, push_prev=not early)
         for index, step in enumerate(self.layer.steps):
             if begins[index]:
                 event += 1
-                awaits = event >= lag or (event == 0 and not first)
+                awaits = event >= lag or (event == 0 and joint is not None) or (event == 1 and gate)
                 self.stream.add(self._loads(index, step), pop_next=awaits, push_next=True)
             if step.first:
                 tile += 1
                 self.acc.turn()
-                self._constants(step)
+                self._constants(step, push_prev=gate and not at_once and index == 0)
                 self.stream.add(self._start(step), pop_next=tile >= self.acc.halves)
+            if index == 0 and at_once:
+                self.stream.add([relay()], pop_next=True, push_prev=gate)
             done = index + 1 == len(begins) or begins[index + 1]
-            self.stream.add(
-                self._products(step), pop_prev=begins[index], push_prev=done and event + lag < total
-            )
+            posts = (done and event + lag < total) or (frees and index + 1 == len(begins))
+            self.stream.add(self._products(step), pop_prev=begins[index], push_prev=posts)
             if step.last:
                 self.stream.add(self._end(step), push_next=True)
                 awaited = tile + self.acc.halves < self.tiles or tile == self.tiles - 1
@@ -230,7 +266,7 @@ class MatrixSchedule:
             items += loads(Memory.WGT, block)
         return items
 
-    def _constants(self, step: Step) -> None:
+    def _constants(self, step: Step, *, push_prev: bool) -> None:
         """Load what accumulators start from, unless it is there."""
         wanted = 0 if self.all_resident else step.channels.index
         if self.constant_channels == wanted:
@@ -241,6 +277,7 @@ class MatrixSchedule:
         first = 0 if self.all_resident else step.channels.first_group * n["lanes_out"]
         size = whole if self.all_resident else step.channels.groups * n["lanes_out"]
         dram = self.map.constants // self.config.acc_tensor_bytes
+        items: list[Item] = []
         for table in range(self.layer.tables):
             block = Block(
                 sram=self.acc.end + table * self.resident,
@@ -249,7 +286,8 @@ class MatrixSchedule:
                 size=size,
                 stride=0,
             )
-            self.stream.add(loads(Memory.ACC, block))
+            items += loads(Memory.ACC, block)
+        self.stream.add(items, push_prev=push_prev)
 
     def _channel_nest(self, step: Step, table: int) -> tuple[list[Index], list[Dim]]:
         """Every tensor of the tile with its channels' constant as source."""
@@ -272,13 +310,13 @@ class MatrixSchedule:
         """Shift and clip the tile."""
         at, dims = self.acc.at, tile_dims(step, self.n["lanes_out"])
         r, items = self.layer.requantization, []
+        operations = r.operations()
         if len(r.shifts) > 1:
             points, nest = self._channel_nest(step, 1)
             items += alu(AluOp.SHR, points, nest, self.config)
-        elif r.shifts[0]:
-            items += alu(AluOp.SHR, [Index(at, at)], dims, self.config, immediate=int(r.shifts[0]))
-        for operation, limit in zip((AluOp.MAX, AluOp.MIN), r.clip, strict=True):
-            items += alu(operation, [Index(at, at)], dims, self.config, immediate=limit)
+            operations = list(zip((AluOp.MAX, AluOp.MIN), r.clip, strict=True))
+        for operation, value in operations:
+            items += alu(operation, [Index(at, at)], dims, self.config, immediate=value)
         return items
 
     def _parts(self, step: Step) -> list[Part]:

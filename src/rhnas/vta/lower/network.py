@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -143,12 +144,16 @@ def compile_network(
     _require_one_layout(lowered)
     activations, end = _place_activations(lowered)
     constants, segments, end = _place_constants(lowered, end)
+    schedules = [layer.schedule for layer in lowered]
+    joints = [after.follow(before.tail()) for before, after in pairwise(schedules)]
+    frees = [*(joint.early for joint in joints), False]
     instructions: list[Instruction] = []
     uops, starts, at = [], [], end
-    for index, layer in enumerate(lowered):
+    for layer, schedule, free in zip(lowered, schedules, frees, strict=True):
         starts.append(len(instructions))
         memory = _memory_map(layer, activations, constants, at)
-        items, micro = place_uops(layer.stream(memory, first=index == 0).items, config, at // UOP_BYTES)
+        stream = schedule.run(memory, frees=free)
+        items, micro = place_uops(stream.items, config, at // UOP_BYTES)
         instructions += items
         uops.append(micro)
         at += micro.nbytes

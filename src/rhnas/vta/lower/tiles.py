@@ -34,6 +34,11 @@ class Window:
         """Pixels on chip, with padding."""
         return self.before + self.count + self.after
 
+    @property
+    def inside(self) -> range:
+        """Pixels of the picture from the first one to the last."""
+        return range(self.start, self.start + max(0, (self.count - 1) * self.spacing + (self.count > 0)))
+
 
 @dataclass(frozen=True)
 class Span:
@@ -170,7 +175,11 @@ class Region:
     @property
     def at(self) -> int:
         """Where the current tile begins."""
-        return self.base + (self.filled - 1) % self.halves * self.size
+        return self.place(self.filled - 1)
+
+    def place(self, tile: int) -> int:
+        """Where a tile begins, counted from 0."""
+        return self.base + tile % self.halves * self.size
 
     def turn(self) -> int:
         """Go on to the next tile: where it begins."""

@@ -9,6 +9,7 @@ from rhnas.quantized import QuantizedLayer
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import IMMEDIATE_BITS, AluOp, Memory
 from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
+from rhnas.vta.lower.boundary import Joint, Tail, tail_of
 from rhnas.vta.lower.epilogue import Requantization, tile_dims
 from rhnas.vta.lower.kernels import Dim, Index, Item, alu
 from rhnas.vta.lower.memory import MemoryMap
@@ -45,8 +46,9 @@ class VectorSchedule:
         UnsupportedNetworkError: Channels have different shifts, or the mapping does not fit.
     """
 
-    def __init__(self, layer: VectorLayer, memory: MemoryMap) -> None:
-        self.layer, self.map, self.config = layer, memory, layer.config
+    def __init__(self, layer: VectorLayer) -> None:
+        self.layer, self.config = layer, layer.config
+        self.joint: Joint | None = None
         self.n = {name: int(layer.nest[name]) for name in layer.nest.dtype.names}
         self.requantization = Requantization.of(layer.quantized)
         name = layer.quantized.layer.name
@@ -66,21 +68,34 @@ class VectorSchedule:
         extent = step.pixels.rows.reads.extent * step.pixels.columns.reads.extent
         return extent * self.n["lanes_in"]
 
-    def run(self, *, first: bool = True) -> Stream:
+    def follow(self, _: Tail) -> Joint:
+        """Its loads are the compute module's and await the last store of the layer before."""
+        self.joint = Joint(early=False, at_once=False)
+        return self.joint
+
+    def tail(self) -> Tail:
+        """The tiles whose stores nothing has waited for when the last sum or maximum is done."""
+        return tail_of(self.layer.quantized.layer, self.steps, self.acc)
+
+    def run(self, memory: MemoryMap, *, frees: bool = False) -> Stream:
         """The stream, without FINISH; the last store's token is left for whoever comes next.
 
         Args:
-            first: Whether no layer ran before, whose last store the loads would have to await.
+            memory: Where everything lies.
+            frees: Whether the end posts a token to the load module, for the next layer's loads.
         """
+        self.map = memory
         stream, n, last = Stream(), self.n, len(self.steps) - 1
         address = self.map.output // self.config.out_tensor_bytes
         output = Stored(first=address, size=(n["out_h"], n["out_w"]), lanes=n["lanes_out"])
         adds = self.layer.quantized.layer.kind is LayerKind.ADD
         for tile, step in enumerate(self.steps):
             base = self.acc.turn()
-            stream.add(self._loads(step), pop_next=tile == 0 and not first)
+            stream.add(self._loads(step), pop_next=tile == 0 and self.joint is not None)
             items, at = self._addition(step) if adds else self._maximum(step)
-            stream.add(items, pop_next=tile >= self.acc.halves, push_next=True)
+            stream.add(
+                items, pop_next=tile >= self.acc.halves, push_next=True, push_prev=frees and tile == last
+            )
             awaited = tile + self.acc.halves <= last or tile == last
             stores = write_tile(output, step.pixels, step.channels, base + at)
             stream.add(stores, pop_prev=True, push_prev=awaited)

@@ -1,0 +1,56 @@
+"""The last word on an accelerator: the best few that a search has visited, timed by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rhnas.codesign.problem import Problem
+from rhnas.workload import IntArray, Workload
+
+RETIMED = 3
+"""Designs that are timed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retimed:
+    """A design with its cycles.
+
+    Attributes:
+        design: int64 (D,).
+        cycles: Modelled.
+        cycles_simulated: By the simulator; None where the platform cannot tell.
+        score: Log of the objective, cycles simulated where they are known and energy modelled.
+    """
+
+    design: IntArray
+    cycles: int
+    cycles_simulated: int | None
+    score: float
+
+
+def retimed(problem: Problem, workload: Workload, designs: Sequence[IntArray]) -> list[Retimed]:
+    """Designs with their simulated cycles, best first.
+
+    Args:
+        problem: What is searched.
+        workload: The network.
+        designs: int64 (D,) each, best by the model first; of equal ones the earlier wins.
+    """
+    found = [_time(problem, workload, design) for design in designs]
+    return sorted(found, key=lambda timed: timed.score)
+
+
+def _time(problem: Problem, workload: Workload, design: IntArray) -> Retimed:
+    totals = problem.totals(design, workload)
+    simulated = problem.simulated_cycles(design, workload)
+    cycles = totals.cycles if simulated is None else np.array([float(simulated)])
+    score = problem.settings.objective.minimize.score(cycles, totals.energy_pj)
+    return Retimed(
+        design=design,
+        cycles=int(totals.cycles[0]),
+        cycles_simulated=simulated,
+        score=float(score[0]),
+    )
