@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +30,13 @@ class Retimed:
     score: float
 
 
-def retimed(problem: Problem, workload: Workload, designs: Sequence[IntArray]) -> list[Retimed]:
+def retimed(problem: Problem, workload: Workload, designs: IntArray) -> list[Retimed]:
     """Designs with their simulated cycles, best first.
 
     Args:
         problem: What is searched.
         workload: The network.
-        designs: int64 (D,) each, best by the model first; of equal ones the earlier wins.
+        designs: int64 (B, D), best by the model first; of equal ones the earlier wins.
     """
     found = [_time(problem, workload, design) for design in designs]
     return sorted(found, key=lambda timed: timed.score)

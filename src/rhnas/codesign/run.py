@@ -246,8 +246,8 @@ class Run:
             )
             self.progress.update(side.evaluations, f"cost x{np.exp(side.scores(weights)[best]):.2f}")
             yield side.state
-        found = side.archive.designs[side.best(weights, RETIMED)]
-        timed = retimed(self.problem, self.problem.workload(architecture), list(found))
+        designs = side.archive.designs[side.best(weights, RETIMED)]
+        timed = retimed(self.problem, self.problem.workload(architecture), designs)
         for candidate in timed:
             cycles = {"cycles": candidate.cycles, "cycles_simulated": candidate.cycles_simulated}
             row = {"design": self.problem.row(candidate.design), **cycles, "score": candidate.score}

@@ -16,7 +16,7 @@ LIMITS = (-(1 << 31), (1 << 31) - 1)
 def apply(requantization: Requantization, values: np.ndarray) -> np.ndarray:
     """What the ALU leaves, as the simulator operates it."""
     for operation, immediate in requantization.operations():
-        values = np.array([operate(int(operation), int(x), immediate) for x in values], np.int64)
+        values = np.array([operate.py_func(int(operation), int(x), immediate) for x in values], np.int64)
     return values
 
 
