@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from rhnas.vta.compiled import compiled, entry
 from rhnas.vta.cost_price import LawsRecord, Price, counts_of, pixels_of, price_of
 from rhnas.vta.cost_stairs import (
     COLUMNS,
@@ -20,7 +21,6 @@ from rhnas.vta.cost_stairs import (
     set_group,
 )
 from rhnas.vta.cost_tilings import tilings_of
-from rhnas.vta.mapping_compile import compiled, entry
 from rhnas.vta.mapping_nest import BEST, FORMS, UPSTREAM
 from rhnas.vta.mapping_tiles import Tiling, channel_groups, column_axis, needs_of, row_axis, streams_of
 from rhnas.workload import FloatArray, IntArray

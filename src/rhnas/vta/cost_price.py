@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rhnas.vta.mapping_compile import compiled
+from rhnas.vta.compiled import compiled
 from rhnas.vta.mapping_nest import Nest, ceil_div, quotient
 from rhnas.vta.mapping_tiles import Axis, Streams
 from rhnas.vta.timing import INSTRUCTION_BYTES, UOP_BYTES, TimingProfile
@@ -324,3 +324,16 @@ def least_cycles(c: Counts) -> int:
     work = c.work
     compute, load = work.gemm + work.start + work.end, work.inputs + work.weights
     return max(compute - 2, load - 2, work.store - 2, c.read_beats, c.feed)
+
+
+@compiled
+def least_cycles_of(c: Counts, s: Streams) -> int:
+    """Cycles that a mapping with just these counts does not undercut, whatever its threads and micro-ops.
+
+    Before the first and behind the last step each module waits for the others.
+    """
+    work = c.work
+    compute, load = work.gemm + work.start + work.end, work.inputs + work.weights
+    each_store = quotient(work.store, s.tiles)
+    ends = quotient(work.gemm, s.steps) + quotient(work.end, s.tiles) + each_store if load else 0
+    return max(work.setup + compute + each_store - 4, load + ends - 4, work.store - 4, c.read_beats, c.feed)

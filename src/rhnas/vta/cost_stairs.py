@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from rhnas.vta.compiled import compiled, entry
 from rhnas.vta.energy import EVENTS
-from rhnas.vta.mapping_compile import compiled, entry
 from rhnas.vta.mapping_nest import Nest, quotient
 from rhnas.workload import FloatArray, IntArray
 
@@ -162,24 +162,26 @@ def beaten(search: Search, needs: Needs, cycles: int, events: Events) -> bool:
 @compiled
 def build(search: Search, needs: Needs, cycles: int, pj: float, events: Events) -> None:
     """Make the mapping that is about to be kept a step of every room that holds it."""
-    for inp in range(LEVELS):
-        if needs[0] <= search.levels[0, inp] < UNREACHABLE:
-            for wgt in range(LEVELS):
-                if needs[1] <= search.levels[1, wgt] < UNREACHABLE:
-                    for acc in range(LEVELS):
-                        if needs[2] <= search.levels[2, acc] < UNREACHABLE:
-                            for uop in range(LEVELS):
-                                if needs[3] <= search.levels[3, uop] < UNREACHABLE:
+    for uop in range(LEVELS):
+        if needs[3] <= search.levels[3, uop] < UNREACHABLE:
+            for inp in range(LEVELS):
+                if needs[0] <= search.levels[0, inp] < UNREACHABLE:
+                    for wgt in range(LEVELS):
+                        if needs[1] <= search.levels[1, wgt] < UNREACHABLE:
+                            for acc in range(LEVELS):
+                                if needs[2] <= search.levels[2, acc] < UNREACHABLE:
                                     room = ((inp * LEVELS + wgt) * LEVELS + acc) * LEVELS + uop
-                                    add_step(search, room, cycles, pj, events)
+                                    if not add_step(search, room, cycles, pj, events):
+                                        # Larger rooms have what this one has.
+                                        break
 
 
 @compiled
-def add_step(search: Search, room: int, cycles: int, pj: float, events: Events) -> None:
-    """Add a step to one staircase; steps that it makes useless go."""
+def add_step(search: Search, room: int, cycles: int, pj: float, events: Events) -> bool:
+    """Add a step to one staircase, unless it has one as good; steps that it makes useless go."""
     at, count = step_at(search, room, cycles), search.steps[room]
     if (at >= 0 and search.energy_pj[room, at] <= pj) or count == STEPS:
-        return
+        return False
     first = at if at >= 0 and search.cycles[room, at] == cycles else at + 1
     end = first
     while end < count and search.energy_pj[room, end] >= pj:
@@ -197,3 +199,4 @@ def add_step(search: Search, room: int, cycles: int, pj: float, events: Events) 
     for event in range(COUNTED):
         search.events[room, first, event] = events[event]
     search.steps[room] = count + shift
+    return True

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rhnas.vta.compiled import compiled
 from rhnas.vta.cost_price import (
     Counts,
     LawsRecord,
@@ -21,6 +22,7 @@ from rhnas.vta.cost_price import (
     Price,
     counts_of,
     least_cycles,
+    least_cycles_of,
     pixels_of,
     price_of,
 )
@@ -36,7 +38,6 @@ from rhnas.vta.cost_stairs import (
     room_measured,
     step_at,
 )
-from rhnas.vta.mapping_compile import compiled
 from rhnas.vta.mapping_nest import BEST, CHANNELS_OUTER, FORMS, UPSTREAM, Nest, ceil_div
 from rhnas.vta.mapping_tiles import (
     Axis,
@@ -137,11 +138,11 @@ def fits(needs: Needs, room: IntArray) -> bool:
 
 
 @compiled
-def worthless(search: Search, c: Counts, p: Pixels, needs: Needs) -> bool:
-    """Whether all mappings with at least these counts and needs are beaten."""
+def worthless(search: Search, c: Counts, p: Pixels, needs: Needs, cycles: int) -> bool:
+    """Whether all mappings with at least these counts, needs and cycles are beaten."""
     beats = c.read_beats + p.write_beats
     events = (beats, c.inp_fill, c.wgt_fill, c.acc_fill, c.instructions, 0)
-    return beaten(search, needs, least_cycles(c), events)
+    return beaten(search, needs, cycles, events)
 
 
 @compiled
@@ -193,7 +194,7 @@ def reduction_tilings(
     """Add every reduction tile of one spatial and output tile in one order.
 
     A tile that covers the reduction lets inputs or weights stay. All others load as much as each other and
-    take more steps the smaller they are, so the largest of them bounds them all.
+    take more steps the smaller they are, so each bounds those after it, with the needs of the smallest.
 
     Returns:
         Whether smaller output tiles may be worth anything: they take more tiles and loads, but need less.
@@ -209,14 +210,16 @@ def reduction_tilings(
         if not fitting and place < last - 1:
             continue
         c = counts_of(nest, laws, tile.p, s)
-        if place == last and worthless(search, c, tile.p, tile.least):
+        if place == last and worthless(search, c, tile.p, tile.least, least_cycles(c)):
             return False
-        if place == last - 1:
+        if place < last:
             single = Tiling(1, outer.tile_co, 1, outer.pass_groups, outer.order, 1, search.schedule)
             smallest = needs_of(nest, tile.h, tile.w, single, s)
-            if not fits(smallest, search.most_room) or worthless(search, c, tile.p, smallest):
+            if not fits(smallest, search.most_room):
                 break
-        if fitting:
+            if worthless(search, c, tile.p, smallest, least_cycles(c)):
+                break
+        if fitting and not worthless(search, c, tile.p, needs, least_cycles_of(c, s)):
             add_threads(nest, laws, search, rows, tile, t, s, c)
     return True
 

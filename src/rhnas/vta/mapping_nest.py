@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rhnas.vta.mapping_compile import compiled
+from rhnas.vta.compiled import compiled
 from rhnas.workload import SHAPE_FIELDS, BoolArray, IntArray, Layer, LayerKind, layer_table
 
 PLAIN, FOLDED, VECTOR = 0, 1, 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rhnas.vta.mapping_compile import compiled
+from rhnas.vta.compiled import compiled
 from rhnas.vta.mapping_nest import BEST, PIXELS_OUTER, Nest, ceil_div, quotient
 
 

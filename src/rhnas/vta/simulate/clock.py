@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rhnas.vta.compiled import compiled, entry
 from rhnas.vta.isa import INSTRUCTION_BYTES, Opcode
 from rhnas.vta.simulate.execute import Fault, fail
-from rhnas.vta.simulate.kernel import entry, inner
 from rhnas.vta.simulate.port import COMPUTE, FETCH, LOAD, NEVER, ReadPort, new_port, open_stream, serve
 
 STORE = 0
@@ -177,7 +177,7 @@ def run(machine: Machine, fault: NDArray[np.int64]) -> None:
         now = following
 
 
-@inner
+@compiled
 def _serve(machine, now):  # type: ignore[no-untyped-def]
     """Run the read port up to the next event of modules or fetch; its cycle."""
     look, following = now, _next_event(machine, now)
@@ -187,7 +187,7 @@ def _serve(machine, now):  # type: ignore[no-untyped-def]
     return following
 
 
-@inner
+@compiled
 def _request_batch(machine, now):  # type: ignore[no-untyped-def]
     control, laws = machine.control[0], machine.laws
     control.batch_end = min(control.handed_out + laws.fetch_instructions, len(machine.table))
@@ -200,7 +200,7 @@ def _request_batch(machine, now):  # type: ignore[no-untyped-def]
         open_stream(stream, 0, at, address, count * INSTRUCTION_BYTES, laws.fetch_drain, laws)
 
 
-@inner
+@compiled
 def _hand_out(machine, now):  # type: ignore[no-untyped-def]
     """Move one instruction from the fetched batch into its module's queue."""
     control, stream = machine.control[0], machine.read.streams[FETCH]
@@ -222,7 +222,7 @@ def _hand_out(machine, now):  # type: ignore[no-untyped-def]
         _request_batch(machine, now + 1)
 
 
-@inner
+@compiled
 def _free_at(modules, streams, m, laws):  # type: ignore[no-untyped-def]
     """When a module has completed its instruction, NEVER where it has none or the end is not known yet."""
     module = modules[m]
@@ -232,7 +232,7 @@ def _free_at(modules, streams, m, laws):  # type: ignore[no-untyped-def]
     return NEVER if end == NEVER else end + laws.dispatch
 
 
-@inner
+@compiled
 def _complete(machine, m, fault):  # type: ignore[no-untyped-def]
     module, index = machine.modules[m], machine.modules[m].current
     insn = machine.table[index]
@@ -249,7 +249,7 @@ def _complete(machine, m, fault):  # type: ignore[no-untyped-def]
         machine.control[0].cycles = end
 
 
-@inner
+@compiled
 def _begin(machine, m, now):  # type: ignore[no-untyped-def]
     """Begin the module's next instruction if it is there and so are its tokens."""
     module = machine.modules[m]
@@ -274,7 +274,7 @@ def _begin(machine, m, now):  # type: ignore[no-untyped-def]
         module.ends_at += now
 
 
-@inner
+@compiled
 def _duration(insn, memories, laws):  # type: ignore[no-untyped-def]
     """Cycles from the begin to the last one; NEVER for a LOAD, whose stream will tell."""
     if insn.opcode == _OP_FINISH:
@@ -292,7 +292,7 @@ def _duration(insn, memories, laws):  # type: ignore[no-untyped-def]
     return steps * (laws.alu_immediate_steps if insn.use_imm else laws.alu_tensor_steps) + laws.alu_constant
 
 
-@inner
+@compiled
 def _open_load(insn, memory, stream, now, laws):  # type: ignore[no-untyped-def]
     address = memory.base + insn.dram_base * memory.tensor_bytes
     request_at = now + laws.request_delay + insn.y_pad_0 * laws.pad_row_delay
@@ -308,7 +308,7 @@ def _open_load(insn, memory, stream, now, laws):  # type: ignore[no-untyped-def]
         stream.pads_skip = insn.y_size
 
 
-@inner
+@compiled
 def _store_cycles(insn, base, tensor_bytes, laws):  # type: ignore[no-untyped-def]
     """Bursts one after the other: command, beats with a pause per row read from the scratchpad, answer."""
     cycles = laws.store_setup
@@ -327,7 +327,7 @@ def _store_cycles(insn, base, tensor_bytes, laws):  # type: ignore[no-untyped-de
     return cycles
 
 
-@inner
+@compiled
 def _next_event(machine, now):  # type: ignore[no-untyped-def]
     """First later cycle in which a module or the fetch can do something; NEVER if they only wait."""
     modules, streams = machine.modules, machine.read.streams
@@ -345,7 +345,7 @@ def _next_event(machine, now):  # type: ignore[no-untyped-def]
     return following
 
 
-@inner
+@compiled
 def _stuck(machine, fault):  # type: ignore[no-untyped-def]
     """Nothing will ever happen: name the instruction that waits, or that FINISH is missing."""
     for m in (COMPUTE, LOAD, STORE):

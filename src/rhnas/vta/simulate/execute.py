@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rhnas.vta.compiled import compiled, entry
 from rhnas.vta.isa import AluOp, Memory, Opcode
-from rhnas.vta.simulate.kernel import entry, inner
 from rhnas.vta.simulate.memory import DRAM_BYTES, PAGE_BITS, place
 
 _UOP, _WGT, _INP, _ACC = int(Memory.UOP), int(Memory.WGT), int(Memory.INP), int(Memory.ACC)
@@ -76,7 +76,7 @@ class Indices(NamedTuple):
     block_out: int
 
 
-@inner
+@compiled
 def fail(faults, fault, index, detail, limit):  # type: ignore[no-untyped-def]
     """Note the first fault: Fault, instruction, detail, limit. False, so that callers can stop."""
     if faults[0] == 0:
@@ -84,7 +84,7 @@ def fail(faults, fault, index, detail, limit):  # type: ignore[no-untyped-def]
     return False
 
 
-@inner
+@compiled
 def doubt(report, kind, index):  # type: ignore[no-untyped-def]
     """Note something questionable."""
     if report.doubts[kind, 1] == 0:
@@ -92,7 +92,7 @@ def doubt(report, kind, index):  # type: ignore[no-untyped-def]
     report.doubts[kind, 1] += 1
 
 
-@inner
+@compiled
 def _read_tensor(dram, address, lane_bytes, row):  # type: ignore[no-untyped-def]
     """Fill a row with sign-extended little-endian lanes; whether all its bytes were ever written."""
     size = len(row) * lane_bytes
@@ -114,7 +114,7 @@ def _read_tensor(dram, address, lane_bytes, row):  # type: ignore[no-untyped-def
     return known
 
 
-@inner
+@compiled
 def _lane(dram, at, lane_bytes):  # type: ignore[no-untyped-def]
     if lane_bytes == 1:
         return np.int32(np.int8(dram.data[at]))
@@ -122,7 +122,7 @@ def _lane(dram, at, lane_bytes):  # type: ignore[no-untyped-def]
     return np.int32(low | np.int64(dram.data[at + 2]) << 16 | np.int64(dram.data[at + 3]) << 24)
 
 
-@inner
+@compiled
 def _fill(insn, index, target, written, lane_bytes, address, dram, report):  # type: ignore[no-untyped-def]
     """A LOAD into one scratchpad: rows contiguous on chip, ``x_stride`` tensors apart in DRAM."""
     width = insn.x_pad_0 + insn.x_size + insn.x_pad_1
@@ -148,7 +148,7 @@ def _fill(insn, index, target, written, lane_bytes, address, dram, report):  # t
     return True
 
 
-@inner
+@compiled
 def in_dram(insn, index, address, tensor_bytes, report):  # type: ignore[no-untyped-def]
     """Whether a transfer stays within the address space."""
     end = address + ((insn.y_size - 1) * insn.x_stride + insn.x_size) * tensor_bytes
@@ -157,7 +157,7 @@ def in_dram(insn, index, address, tensor_bytes, report):  # type: ignore[no-unty
     return True
 
 
-@inner
+@compiled
 def load(insn, index, address, pads, dram, report):  # type: ignore[no-untyped-def]
     """Execute a LOAD; whether it was legal."""
     kind = insn.memory_type
@@ -172,7 +172,7 @@ def load(insn, index, address, pads, dram, report):  # type: ignore[no-untyped-d
     return _fill(insn, index, wide, known, 1 if kind == _ACC_8BIT else ACC_BYTES, address, dram, report)
 
 
-@inner
+@compiled
 def store(insn, index, address, pads, dram, report):  # type: ignore[no-untyped-def]
     """Execute a STORE; its pages exist."""
     end = insn.sram_base + insn.y_size * insn.x_size
@@ -192,7 +192,7 @@ def store(insn, index, address, pads, dram, report):  # type: ignore[no-untyped-
     return True
 
 
-@inner
+@compiled
 def _reach(insn, index, shift, bits, factor_out, factor_in, depth, fault, pads, report):  # type: ignore[no-untyped-def]
     """Whether one index of every micro-op stays below ``depth`` over both loops."""
     span = (insn.iter_out - 1) * factor_out + (insn.iter_in - 1) * factor_in
@@ -204,7 +204,7 @@ def _reach(insn, index, shift, bits, factor_out, factor_in, depth, fault, pads, 
     return True
 
 
-@inner
+@compiled
 def _uops_known(insn, index, pads, report):  # type: ignore[no-untyped-def]
     if insn.uop_end > len(pads.uop):
         return fail(report.fault, Fault.UOP_BOUNDS, index, insn.uop_end, len(pads.uop))
@@ -214,7 +214,7 @@ def _uops_known(insn, index, pads, report):  # type: ignore[no-untyped-def]
     return True
 
 
-@inner
+@compiled
 def gemm(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     """Execute a GEMM; whether it was legal."""
     a, i, w = shape.acc_bits, shape.inp_bits, shape.wgt_bits
@@ -246,7 +246,7 @@ def gemm(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     return True
 
 
-@inner
+@compiled
 def _reset(insn, acc_bits, uops, acc, acc_written):  # type: ignore[no-untyped-def]
     for o in range(insn.iter_out):
         for n in range(insn.iter_in):
@@ -257,7 +257,7 @@ def _reset(insn, acc_bits, uops, acc, acc_written):  # type: ignore[no-untyped-d
                 acc_written[dst] = True
 
 
-@inner
+@compiled
 def _multiply(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     """Every step of a GEMM in the hardware's order; the low bytes go to ``out``."""
     uops, inp, wgt, acc, out = pads.uop, pads.inp, pads.wgt, pads.acc, pads.out
@@ -288,7 +288,7 @@ def _multiply(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
                         out[dst, row * shape.block_out + lane] = np.int8(total)
 
 
-@inner
+@compiled
 def _doubt_step(index, acc_known, inp_known, wgt_known, report):  # type: ignore[no-untyped-def]
     if not acc_known:
         doubt(report, Doubt.ACC, index)
@@ -298,7 +298,7 @@ def _doubt_step(index, acc_known, inp_known, wgt_known, report):  # type: ignore
         doubt(report, Doubt.WGT, index)
 
 
-@inner
+@compiled
 def _dot(inp, wgt):  # type: ignore[no-untyped-def]
     total = np.int32(0)
     for k in range(len(inp)):
@@ -306,7 +306,7 @@ def _dot(inp, wgt):  # type: ignore[no-untyped-def]
     return total
 
 
-@inner
+@compiled
 def operate(op, x, y):  # type: ignore[no-untyped-def]
     """``x op y`` on int32 values held as int64, before wrapping."""
     if op == _MIN:
@@ -322,7 +322,7 @@ def operate(op, x, y):  # type: ignore[no-untyped-def]
     return y if op != _CLP or x > y else max(x, -y)
 
 
-@inner
+@compiled
 def alu(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     """Execute an ALU instruction; whether it was legal."""
     a = shape.acc_bits
@@ -349,7 +349,7 @@ def alu(insn, index, shape, pads, report):  # type: ignore[no-untyped-def]
     return True
 
 
-@inner
+@compiled
 def _apply(insn, dst, src, out):  # type: ignore[no-untyped-def]
     first = src if insn.use_imm else dst
     for lane in range(len(dst)):

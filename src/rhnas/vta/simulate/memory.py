@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhnas.errors import ProgramError
+from rhnas.vta.compiled import compiled, entry
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Opcode
-from rhnas.vta.simulate.kernel import entry, inner
 
 ADDRESS_BITS = 32
 """The host registers that hold base addresses have 32 bits (VCR.scala)."""
@@ -122,7 +122,7 @@ class Scratchpads(NamedTuple):
         )
 
 
-@inner
+@compiled
 def place(dram, address):  # type: ignore[no-untyped-def]
     """Where a byte lies in ``dram.data``."""
     return (np.int64(dram.slot[address >> PAGE_BITS]) << PAGE_BITS) | (address & (PAGE_BYTES - 1))

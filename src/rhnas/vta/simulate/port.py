@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rhnas.vta.simulate.kernel import inner
+from rhnas.vta.compiled import compiled
 
 FETCH, COMPUTE, LOAD = range(3)
 """Streams, by what opens them."""
@@ -70,7 +70,7 @@ def new_port(outstanding: int) -> ReadPort:
     return ReadPort(streams, port, np.zeros(outstanding, dtype=np.int64))
 
 
-@inner
+@compiled
 def open_stream(stream, priority, request_at, address, row_bytes, drain, laws):  # type: ignore[no-untyped-def]
     """Start a stream of one row and no padding; callers add what differs."""
     stream.priority, stream.request_at, stream.ends_at = priority, request_at, NEVER
@@ -81,14 +81,14 @@ def open_stream(stream, priority, request_at, address, row_bytes, drain, laws): 
     _start_row(stream, laws)
 
 
-@inner
+@compiled
 def _start_row(stream, laws):  # type: ignore[no-untyped-def]
     stream.beat = stream.address // laws.bus_bytes
     end = stream.address + stream.row_bytes
     stream.beats = (end + laws.bus_bytes - 1) // laws.bus_bytes - stream.beat
 
 
-@inner
+@compiled
 def serve(read, now, until, laws):  # type: ignore[no-untyped-def]
     """Hand out the request slots of the cycles from ``now`` to ``until``, which is not included.
 
@@ -109,7 +109,7 @@ def serve(read, now, until, laws):  # type: ignore[no-untyped-def]
     return now
 
 
-@inner
+@compiled
 def _choose(streams, now):  # type: ignore[no-untyped-def]
     """The stream of highest priority that wants this cycle's slot, or -1 and when one will."""
     chosen, wanted = -1, NEVER
@@ -122,7 +122,7 @@ def _choose(streams, now):  # type: ignore[no-untyped-def]
     return chosen, wanted
 
 
-@inner
+@compiled
 def _slot_free(port, last_beat, now, return_delay):  # type: ignore[no-untyped-def]
     """First cycle from ``now`` on in which the port can send a request."""
     while port.count > 0 and last_beat[port.oldest] < now:
@@ -135,7 +135,7 @@ def _slot_free(port, last_beat, now, return_delay):  # type: ignore[no-untyped-d
     return now
 
 
-@inner
+@compiled
 def _issue(read, stream, now, laws):  # type: ignore[no-untyped-def]
     """Send the stream's next burst to memory and reckon when its data come."""
     port = read.port[0]
@@ -162,7 +162,7 @@ def _issue(read, stream, now, laws):  # type: ignore[no-untyped-def]
             _start_row(stream, laws)
 
 
-@inner
+@compiled
 def _pad(stream, first, beats):  # type: ignore[no-untyped-def]
     """Let padding use the cycles before the data written from ``first`` on."""
     free = first - stream.pad_from
