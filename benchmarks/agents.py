@@ -9,7 +9,6 @@ Proposals that cannot be built are withheld, are no evaluations, and stand in a 
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import sys
 import time
@@ -20,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from rhnas.agents.evaluator import Evaluator
-from rhnas.agents.optimum import exhaustive_scores, identity
+from rhnas.agents.optimum import exhaustive_scores
 from rhnas.agents.registry import AGENTS
-from rhnas.files import cache_folder, write_atomically, write_json
+from rhnas.files import write_json
 from rhnas.networks.zoo import load_network
 from rhnas.optimize import Question, Task, search
 from rhnas.platform import load_platform
@@ -72,19 +71,12 @@ RANKED_BY = ("p90", "median", "evaluations_to_optimum")
 
 def table_of(task: Task) -> np.ndarray:
     """The log objective of every point of the space, nan where infeasible; kept in the cache folder."""
-    path = cache_folder() / "scores" / f"{identity(task.designs, task.costs, task.question.options)}.npy"
-    if path.exists():
-        scores = np.load(path)
-    else:
-        started = time.perf_counter()
+    started = time.perf_counter()
 
-        def report(done: int, total: int) -> None:
-            print(f"  {done:,} of {total:,} designs, {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    def report(done: int, total: int) -> None:
+        print(f"  {done:,} of {total:,} designs, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
-        scores = exhaustive_scores(task.designs, task.costs, report)
-        content = io.BytesIO()
-        np.save(content, scores)
-        write_atomically(path, content.getvalue())
+    scores = exhaustive_scores(task.designs, task.costs, task.question.options, report)
     table = np.full(task.space.points, np.nan)
     table[task.designs.flat] = scores
     return table
