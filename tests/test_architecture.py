@@ -21,7 +21,7 @@ LAYERS = [
     {"networks"},
     {"vta", "platforms", "quantize"},
     {"nas", "agents"},
-    {"optimize", "study", "build", "verify"},
+    {"optimize", "study", "gym", "build", "verify"},
     {"codesign"},
     {"bench", "report", "presets"},
     {"cli", "__main__", "__init__"},
@@ -37,6 +37,10 @@ MAY_IMPORT = {
     "onnx": ("networks", "quantize", "vta"),
     "plotly": ("report",),
     "typer": ("cli",),
+    "gymnasium": ("agents", "gym"),
+    "optuna": ("agents",),
+    "stable_baselines3": ("agents",),
+    "sb3_contrib": ("agents",),
 }
 
 

@@ -103,6 +103,7 @@ class Answer:
         optimum: The best of all feasible designs; None if it was not asked for.
         objective: What was minimised.
         evaluations: Distinct designs asked of the cost model by the agent.
+        unrealizable: Proposals of the agent that could not be built; they are no evaluations.
         feasible: Number of feasible designs.
     """
 
@@ -111,6 +112,7 @@ class Answer:
     optimum: PricedDesign | None
     objective: Objective
     evaluations: int
+    unrealizable: int
     feasible: int
 
     @property
@@ -126,6 +128,7 @@ class Answer:
             "best": self.best.to_json(),
             "objective": self.best.value(self.objective),
             "evaluations": self.evaluations,
+            "unrealizable": self.unrealizable,
             "optimum": None if self.optimum is None else self.optimum.value(self.objective),
             "gap": self.gap,
             "objective_name": str(self.objective),
@@ -227,6 +230,7 @@ def optimize(
         optimum=None if optimum is None else task.price_found(optimum.design),
         objective=task.question.objective,
         evaluations=evaluator.evaluations,
+        unrealizable=agent.unrealizable,
         feasible=task.designs.count,
     )
 

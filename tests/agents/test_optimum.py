@@ -36,7 +36,7 @@ def test_is_the_least_of_all(objective, limit, monkeypatch):
     assert found.log_objective == expected
     assert costs(found.design[None])[0] == expected
     assert found.costed <= designs.count
-    assert np.nanmin(exhaustive_scores(designs, costs)) == expected
+    assert np.nanmin(exhaustive_scores(designs, costs, {})) == expected
 
 
 def test_bounds_save_work_for_latency(monkeypatch):
@@ -84,6 +84,51 @@ def test_an_entry_of_an_infeasible_design_is_not_believed(tmp_path):
     assert cached_optimum(designs, costs_of(), {}).log_objective != 0.0
 
 
+def test_a_killed_sweep_goes_on_where_it_was(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 20)
+    designs = SPACE.feasible((sum_below(9),))
+    plain = costs_of()(designs.all())
+
+    def kill(done, total):
+        if done >= 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        exhaustive_scores(designs, costs_of(), {}, kill)
+    costs = costs_of()
+    np.testing.assert_array_equal(exhaustive_scores(designs, costs, {}), plain)
+    assert sum(costs.model.calls) == designs.count - 40
+    again = costs_of()
+    np.testing.assert_array_equal(exhaustive_scores(designs, again, {}), plain)
+    assert again.model.calls == []
+
+
+def test_the_optimum_is_read_off_a_whole_table_only(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 20)
+    designs, costs = SPACE.feasible((sum_below(9),)), costs_of()
+    expected = find_optimum(designs, costs_of())
+    scores = exhaustive_scores(designs, costs, {})
+    costs.model.calls.clear()
+    found = cached_optimum(designs, costs, {})
+    assert costs.model.calls == []
+    assert found.log_objective == expected.log_objective == np.nanmin(scores)
+    assert found.design.tolist() == expected.design.tolist()
+
+    other = costs_of(Objective.ENERGY)
+    with pytest.raises(ZeroDivisionError):
+        exhaustive_scores(designs, other, {}, lambda done, total: 1 // 0)
+    assert cached_optimum(designs, other, {}).log_objective == find_optimum(designs, other).log_objective
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"garbage"])
+def test_a_damaged_table_is_made_anew(tmp_path, damage):
+    designs = SPACE.feasible()
+    first = exhaustive_scores(designs, costs_of(), {})
+    (entry,) = tmp_path.rglob("*.npy")
+    entry.write_bytes(damage)
+    np.testing.assert_array_equal(exhaustive_scores(designs, costs_of(), {}), first)
+
+
 def test_whatever_matters_makes_another_entry(tmp_path):
     other = dataclasses.replace(LAYER, channels=(16, 64))
     for designs, costs, options in (
@@ -102,3 +147,4 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
     blocked.write_text("not a folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     assert cached_optimum(SPACE.feasible(), costs_of(), {}).costed == SPACE.points
+    assert len(exhaustive_scores(SPACE.feasible(), costs_of(), {})) == SPACE.points

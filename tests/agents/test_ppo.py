@@ -10,7 +10,7 @@ import torch
 
 from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.features import feature_count
-from rhnas.agents.policy import FactoredPolicy
+from rhnas.agents.policy import FactoredPolicy, of_chosen
 from rhnas.agents.ppo import PPOSettings, clipped_surrogate, leave_one_out_advantage
 from rhnas.agents.registry import make_agent
 from rhnas.errors import SettingsError
@@ -31,12 +31,24 @@ def policy_of(scale=1.0):
 
 
 def masks_of(designs, chosen):
-    masks = torch.zeros(len(chosen), len(SPACE.shape), sum(SPACE.shape), dtype=torch.bool)
-    start = 0
+    masks = torch.zeros(len(chosen), len(SPACE.shape), max(SPACE.shape), dtype=torch.bool)
     for d, size in enumerate(SPACE.shape):
-        masks[:, d, start : start + size] = torch.from_numpy(designs.mask(chosen[:, :d]))
-        start += size
+        masks[:, d, :size] = torch.from_numpy(designs.mask(chosen[:, :d]))
     return masks
+
+
+def plain_log_policy(policy, features, chosen, masks):
+    """The network written out: context, choices so far one-hot, whose turn it is, through three layers."""
+    starts = np.cumsum((0, *SPACE.shape[:-1]))
+    answer = torch.full(masks.shape, -torch.inf)
+    for b, d in itertools.product(*map(range, chosen.shape)):
+        prefix = torch.zeros(sum(SPACE.shape))
+        prefix[chosen[b, :d] + starts[:d]] = 1
+        hidden = torch.cat([features[b], prefix, torch.eye(len(SPACE.shape))[d]])
+        hidden = torch.tanh(policy.second(torch.tanh(policy.first(hidden))))
+        allowed = masks[b, d].nonzero()[:, 0]
+        answer[b, d, allowed] = torch.log_softmax(policy.head(hidden)[starts[d] + allowed], dim=0)
+    return answer
 
 
 def test_the_policy_is_a_distribution_over_the_feasible_designs():
@@ -44,24 +56,32 @@ def test_the_policy_is_a_distribution_over_the_feasible_designs():
     chosen = DESIGNS.all()
     features = torch.from_numpy(context_of(DESIGNS).features).float().expand(len(chosen), -1)
     log_policy = policy(features, torch.from_numpy(chosen), masks_of(DESIGNS, chosen))
-    starts = np.cumsum((0, *SPACE.shape[:-1]))
-    picked = torch.from_numpy(chosen + starts)[:, :, None]
-    assert log_policy.gather(2, picked)[:, :, 0].sum(1).exp().sum().item() == pytest.approx(1, abs=1e-5)
+    picked = of_chosen(log_policy, torch.from_numpy(chosen))
+    assert picked.sum(1).exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_policy_equals_its_network_written_out():
+    policy, _ = policy_of()
+    chosen = DESIGNS.all()
+    masks = masks_of(DESIGNS, chosen)
+    features = torch.from_numpy(context_of(DESIGNS).features).float().expand(len(chosen), -1)
+    plain = plain_log_policy(policy, features, chosen, masks)
+    assert torch.allclose(policy(features, torch.from_numpy(chosen), masks), plain, atol=1e-5)
 
 
 def test_samples_follow_the_policy_and_carry_the_exact_masks():
     policy, generator = policy_of()
     features = torch.from_numpy(context_of(DESIGNS).features).float()
-    chosen, masks = policy.sample(features, DESIGNS, 20_000, 1.0, generator)
+    chosen, masks, log_probabilities = policy.sample(features, DESIGNS, 20_000, 1.0, generator)
     assert DESIGNS.contains(chosen.numpy()).all()
     assert torch.equal(masks, masks_of(DESIGNS, chosen.numpy()))
+    again = policy(features.expand(len(chosen), -1), chosen, masks)
+    assert torch.allclose(log_probabilities, of_chosen(again, chosen), atol=1e-5)
     everything = DESIGNS.all()
     log_policy = policy(
         features.expand(len(everything), -1), torch.from_numpy(everything), masks_of(DESIGNS, everything)
     )
-    starts = np.cumsum((0, *SPACE.shape[:-1]))
-    picked = torch.from_numpy(everything + starts)[:, :, None]
-    expected = log_policy.gather(2, picked)[:, :, 0].sum(1).exp().detach().numpy()
+    expected = of_chosen(log_policy, torch.from_numpy(everything)).sum(1).exp().detach().numpy()
     counts = np.bincount(SPACE.ravel(chosen.numpy()), minlength=SPACE.points)[DESIGNS.flat]
     error = np.sqrt(expected * (1 - expected) / 20_000)
     assert (np.abs(counts / 20_000 - expected) <= 5 * error + 1e-4).all()
@@ -71,7 +91,7 @@ def test_the_untrained_policy_is_almost_uniform_over_each_choice():
     generator = torch.Generator().manual_seed(0)
     policy = FactoredPolicy(SPACE.shape, feature_count(SPACE), 64, generator)
     features = torch.from_numpy(context_of(DESIGNS).features).float()
-    chosen, _ = policy.sample(features, SPACE.feasible(), 6_000, 1.0, generator)
+    chosen, _, _ = policy.sample(features, SPACE.feasible(), 6_000, 1.0, generator)
     shares = np.bincount(chosen[:, 2].numpy(), minlength=4) / 6_000
     assert np.abs(shares - 0.25).max() < 0.04
 

@@ -37,10 +37,16 @@ class HardwareAgent(ABC):
     An evaluation is one distinct design; asking for a known one again is free, and the caller keeps count.
     All state is set in ``__init__``; ``state`` and ``restore`` carry it across a kill.
 
+    Attributes:
+        unrealizable: Proposals so far that could not be built; they are withheld from the caller and no
+            evaluations. Stays 0 for an agent that respects the masks.
+
     Example:
         >>> issubclass(HardwareAgent, ABC)
         True
     """
+
+    unrealizable: int = 0
 
     @abstractmethod
     def ask(self, n: int, context: SearchContext) -> IntArray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import inspect
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 
 from rhnas.agents.evaluator import DesignCosts
 from rhnas.errors import InfeasibleDesignError, RhnasError
-from rhnas.files import cache_folder, canonical_json, read_json, write_json
+from rhnas.files import cache_folder, canonical_json, read_json, write_atomically, write_json
 from rhnas.platform import CostModel, Objective
 from rhnas.space import FeasibleSet
 from rhnas.workload import FloatArray, IntArray, layer_table
@@ -49,19 +51,50 @@ def no_progress(done: int, total: int) -> None:
 
 
 def exhaustive_scores(
-    designs: FeasibleSet, costs: DesignCosts, progress: Progress = no_progress
+    designs: FeasibleSet,
+    costs: DesignCosts,
+    options: Mapping[str, Any],
+    progress: Progress = no_progress,
 ) -> FloatArray:
-    """The log objective of every feasible design, in the order of ``designs.flat``.
+    """The log objective of every feasible design, remembered under the cache folder.
+
+    The key is that of ``cached_optimum``. A sweep writes what it has after every chunk, so that a killed
+    one goes on where it was; a folder that cannot be written costs time, not the result.
+
+    Args:
+        designs: The feasible designs.
+        costs: What a design costs.
+        options: The options the cost model was made with.
+        progress: Told how far the sweep is.
 
     Returns:
-        float64 (count,); nan where a layer has no mapping.
+        float64 (count,), in the order of ``designs.flat``; nan where a layer has no mapping.
     """
-    scores = np.empty(designs.count)
-    for start in range(0, designs.count, CHUNK):
-        rows = slice(start, start + CHUNK)
-        scores[rows] = costs(designs.space.unravel(designs.flat[rows]))
-        progress(min(start + CHUNK, designs.count), designs.count)
+    path = _score_file(designs, costs, options)
+    scores = _read_scores(path, designs.count)
+    while len(scores) < designs.count:
+        flat = designs.flat[len(scores) : len(scores) + CHUNK]
+        scores = np.concatenate([scores, costs(designs.space.unravel(flat))])
+        content = io.BytesIO()
+        np.save(content, scores)
+        with contextlib.suppress(RhnasError):
+            write_atomically(path, content.getvalue())
+        progress(len(scores), designs.count)
     return scores
+
+
+def _score_file(designs: FeasibleSet, costs: DesignCosts, options: Mapping[str, Any]) -> Path:
+    return cache_folder() / "scores" / f"{identity(designs, costs, options)}.npy"
+
+
+def _read_scores(path: Path, count: int) -> FloatArray:
+    """The scores of the first designs, as far as a sweep came; none if the file is absent or damaged."""
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return np.empty(0)
+    usable = scores.dtype == np.float64 and scores.ndim == 1 and len(scores) <= count
+    return np.asarray(scores if usable else np.empty(0), dtype=np.float64)
 
 
 def find_optimum(designs: FeasibleSet, costs: DesignCosts, progress: Progress = no_progress) -> Optimum:
@@ -133,7 +166,13 @@ def cached_optimum(
     known = _read(path, designs)
     if known is not None:
         return known
-    found = find_optimum(designs, costs, progress)
+    scores = _read_scores(_score_file(designs, costs, options), designs.count)
+    if len(scores) == designs.count and np.isfinite(scores).any():
+        best = int(np.nanargmin(scores))
+        design = designs.space.unravel(designs.flat[best : best + 1])[0]
+        found = Optimum(design=design, log_objective=float(scores[best]), costed=designs.count)
+    else:
+        found = find_optimum(designs, costs, progress)
     entry = {"design": found.design.tolist(), "log_objective": found.log_objective, "costed": found.costed}
     try:
         write_json(path, {"schema": SCHEMA, **entry})

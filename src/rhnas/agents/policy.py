@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import embedding, linear
 
 from rhnas.space import FeasibleSet
 
@@ -14,12 +14,15 @@ from rhnas.space import FeasibleSet
 class FactoredPolicy(nn.Module):
     """pi(design | context) = prod_d pi(x_d | context, x_1 .. x_{d-1}), over feasible values only.
 
-    Legend: B designs, D choices, F features, V values of all choices side by side.
+    Legend: B designs, D choices, F features, V values of all choices side by side, M the most values a choice
+    has, H hidden units. The input is the context, the choices so far one-hot, and whose turn it is. It is
+    never written out: the first layer's products with one-hot parts are rows of its weights, and those of
+    earlier choices are a running sum over the choices.
 
     Args:
         sizes: Number of values of each choice.
         features: F.
-        hidden: Width of the two hidden layers.
+        hidden: H, width of the two hidden layers.
         generator: Where the initial weights come from.
     """
 
@@ -28,20 +31,19 @@ class FactoredPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes = sizes
-        ends = list(accumulate(sizes))
-        self.slices = tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
-        values = ends[-1]
-        self.trunk = nn.Sequential(
-            _linear(features + values + len(sizes), hidden, 2**0.5, generator),
-            nn.Tanh(),
-            _linear(hidden, hidden, 2**0.5, generator),
-            nn.Tanh(),
-        )
+        self._parts = [features, sum(sizes), len(sizes)]
+        self.first = _linear(sum(self._parts), hidden, 2**0.5, generator)
+        self.second = _linear(hidden, hidden, 2**0.5, generator)
         # A small last layer: the untrained policy is almost uniform over the feasible values.
-        self.head = _linear(hidden, values, 0.01, generator)
-        owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))  # (V,)
-        self.register_buffer("before", owner < torch.arange(len(sizes))[:, None], persistent=False)  # (D, V)
-        self.before: Tensor
+        self.head = _linear(hidden, sum(sizes), 0.01, generator)
+        starts = torch.tensor([0, *accumulate(sizes)][:-1])
+        slots = starts[:, None] + torch.minimum(torch.arange(max(sizes)), torch.tensor(sizes)[:, None] - 1)
+        self.register_buffer("starts", starts, persistent=False)  # (D,)
+        self.register_buffer(
+            "slots", slots, persistent=False
+        )  # (D, M), the last repeated where there is none
+        self.starts: Tensor
+        self.slots: Tensor
 
     def forward(self, features: Tensor, chosen: Tensor, masks: Tensor) -> Tensor:
         """Log-probabilities of every choice given the choices before it, in one pass.
@@ -49,22 +51,24 @@ class FactoredPolicy(nn.Module):
         Args:
             features: float32 (B, F).
             chosen: int64 (B, D): complete designs.
-            masks: bool (B, D, V): the feasible values of choice d, False outside its slice.
+            masks: bool (B, D, M): the feasible values of choice d, False beyond its last.
 
         Returns:
-            float32 (B, D, V), -inf where masked.
+            float32 (B, D, M), -inf where masked.
         """
-        batch, depth = chosen.shape
-        prefix = self._one_hot(chosen)[:, None] * self.before  # (B, D, V)
-        position = torch.eye(depth).expand(batch, -1, -1)
-        context = features[:, None].expand(-1, depth, -1)
-        logits = self.head(self.trunk(torch.cat([context, prefix, position], dim=2)))
+        context, values, turn = self.first.weight.split(self._parts, dim=1)  # (H, F), (H, V), (H, D)
+        rows = embedding(chosen + self.starts, values.T)  # (B, D, H)
+        before = rows.cumsum(dim=1) - rows
+        told = linear(features, context, self.first.bias)[:, None]  # (B, 1, H)
+        hidden = torch.tanh(self.second(torch.tanh(told + before + turn.T)))  # (B, D, H)
+        scores = torch.einsum("bdh,dmh->bdm", hidden, self.head.weight[self.slots])
+        logits = scores + self.head.bias[self.slots]
         return torch.log_softmax(logits.masked_fill(~masks, -torch.inf), dim=2)
 
     @torch.no_grad()
     def sample(
         self, features: Tensor, designs: FeasibleSet, n: int, temperature: float, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw designs factor by factor; a value without a feasible completion has probability zero.
 
         Args:
@@ -75,27 +79,40 @@ class FactoredPolicy(nn.Module):
             generator: Where the draws come from.
 
         Returns:
-            (designs int64 (n, D), masks bool (n, D, V)).
+            Designs int64 (n, D), masks bool (n, D, M), and float32 (n, D): the log-probability of each choice
+            at temperature 1.
         """
-        depth = len(self.sizes)
-        chosen = torch.zeros(n, depth, dtype=torch.long)
-        masks = torch.zeros(n, depth, sum(self.sizes), dtype=torch.bool)
-        context = features.expand(n, -1)
-        prefix = torch.zeros(n, sum(self.sizes))
-        for d, (size, values) in enumerate(zip(self.sizes, self.slices, strict=True)):
+        chosen = torch.zeros(n, len(self.sizes), dtype=torch.long)
+        masks = torch.zeros(n, len(self.sizes), max(self.sizes), dtype=torch.bool)
+        log_probabilities = torch.zeros(n, len(self.sizes))
+        context, values, turn = self.first.weight.split(self._parts, dim=1)
+        before = linear(features, context, self.first.bias).expand(n, -1)  # (n, H)
+        for d, (size, start) in enumerate(zip(self.sizes, self.starts.tolist(), strict=True)):
             allowed = torch.from_numpy(designs.mask(chosen[:, :d].numpy()))  # (n, values of choice d)
-            masks[:, d, values] = allowed
+            masks[:, d, :size] = allowed
             if size > 1:  # a choice without alternatives needs no network
-                position = one_hot(torch.tensor(d), depth).expand(n, -1)
-                logits = self.head(self.trunk(torch.cat([context, prefix, position], dim=1)))[:, values]
-                probabilities = torch.softmax(logits.masked_fill(~allowed, -torch.inf) / temperature, dim=1)
-                chosen[:, d] = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
-            prefix[:, values] = one_hot(chosen[:, d], size).float()
-        return chosen, masks
+                hidden = torch.tanh(self.second(torch.tanh(before + turn[:, d])))
+                rows = slice(start, start + size)
+                logits = linear(hidden, self.head.weight[rows], self.head.bias[rows])
+                logits = logits.masked_fill(~allowed, -torch.inf)
+                drawn = torch.multinomial(torch.softmax(logits / temperature, dim=1), 1, generator=generator)
+                chosen[:, d] = drawn[:, 0]
+                log_probabilities[:, d] = torch.log_softmax(logits, dim=1).gather(1, drawn)[:, 0]
+            before = before + embedding(chosen[:, d] + start, values.T)
+        return chosen, masks, log_probabilities
 
-    def _one_hot(self, chosen: Tensor) -> Tensor:
-        parts = [one_hot(chosen[:, d], size) for d, size in enumerate(self.sizes)]
-        return torch.cat(parts, dim=1).float()  # (B, V)
+
+def of_chosen(log_policy: Tensor, chosen: Tensor) -> Tensor:
+    """The log-probabilities of what was chosen.
+
+    Args:
+        log_policy: float32 (B, D, M).
+        chosen: int64 (B, D).
+
+    Returns:
+        float32 (B, D).
+    """
+    return log_policy.gather(2, chosen[:, :, None])[:, :, 0]
 
 
 def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:

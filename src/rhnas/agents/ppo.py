@@ -13,7 +13,7 @@ from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.descent import Descent
 from rhnas.agents.features import feature_count
 from rhnas.agents.moves import Asked, one_factor_moves, two_factor_moves
-from rhnas.agents.policy import FactoredPolicy
+from rhnas.agents.policy import FactoredPolicy, of_chosen
 from rhnas.errors import SettingsError
 from rhnas.platform import Outcome
 from rhnas.seeds import Seeds
@@ -62,7 +62,7 @@ class Rollout:
 
     Attributes:
         chosen: int64 (B, D).
-        masks: bool (B, D, V).
+        masks: bool (B, D, M).
         features: float32 (B, F).
         log_probabilities: float32 (B, D): of each choice, under the policy that made it.
         rewards: float64 (B,): minus the log objective; nan where a layer has no mapping.
@@ -158,14 +158,16 @@ class PPOOnlyAgent(HardwareAgent):
         self._budget = context.budget
         features = torch.from_numpy(context.features).float()
         for temperature in self.settings.temperatures:
-            chosen, masks = self._policy.sample(features, context.designs, n, temperature, self._generator)
-            flat = context.designs.space.ravel(chosen.numpy())
+            sampled = self._policy.sample(features, context.designs, n, temperature, self._generator)
+            flat = context.designs.space.ravel(sampled[0].numpy())
             if not self.asked.knows(flat).all() or self._exhausted(context.designs):
                 break
         keep = self._until_fresh(flat)
         self.asked.add(flat[:keep])
-        self._proposed = self._rollout(features, chosen[:keep], masks[:keep])
-        return np.asarray(chosen[:keep].numpy())
+        chosen, masks, log_probabilities = (column[:keep] for column in sampled)
+        unknown = torch.full((keep,), torch.nan, dtype=torch.float64)
+        self._proposed = Rollout(chosen, masks, features.repeat(keep, 1), log_probabilities, unknown)
+        return np.asarray(chosen.numpy())
 
     def tell(self, designs: IntArray, outcome: Outcome) -> None:
         """Collect the rewards; with a full batch, train."""
@@ -182,8 +184,8 @@ class PPOOnlyAgent(HardwareAgent):
     def _train(self, batch: Rollout) -> None:
         advantage = leave_one_out_advantage(batch.rewards)
         for _ in range(self.settings.epochs):
-            log_policy = self._policy(batch.features, batch.chosen, batch.masks)  # (B, D, V)
-            ratio = torch.exp(self._of_chosen(log_policy, batch.chosen) - batch.log_probabilities)
+            log_policy = self._policy(batch.features, batch.chosen, batch.masks)  # (B, D, M)
+            ratio = torch.exp(of_chosen(log_policy, batch.chosen) - batch.log_probabilities)
             surrogate = clipped_surrogate(ratio, advantage, self.settings.clip)
             entropy = -(log_policy.exp() * log_policy.masked_fill(~batch.masks, 0.0)).sum(dim=(1, 2)).mean()
             loss = -(
@@ -207,18 +209,6 @@ class PPOOnlyAgent(HardwareAgent):
         _, first = np.unique(flat, return_index=True)
         new = np.sort(first[~self.asked.knows(flat[first])])
         return int(new[self.settings.fresh - 1]) + 1 if len(new) >= self.settings.fresh else len(flat)
-
-    @torch.no_grad()
-    def _rollout(self, features: Tensor, chosen: Tensor, masks: Tensor) -> Rollout:
-        repeated = features.repeat(len(chosen), 1)
-        log_policy = self._policy(repeated, chosen, masks)
-        unknown = torch.full((len(chosen),), torch.nan, dtype=torch.float64)
-        return Rollout(chosen, masks, repeated, self._of_chosen(log_policy, chosen), unknown)
-
-    def _of_chosen(self, log_policy: Tensor, chosen: Tensor) -> Tensor:
-        """The entries of (B, D, V) that were chosen, (B, D)."""
-        starts = torch.tensor([values.start for values in self._policy.slices])
-        return log_policy.gather(2, (chosen + starts)[:, :, None])[:, :, 0]
 
     def state(self) -> dict[str, Any]:
         """Weights, optimizer, generator, the batch so far and the designs asked for."""

@@ -24,7 +24,7 @@ def optimize(
     *,
     network: Annotated[str, typer.Option(help="A zoo name such as resnet18, or FILE.onnx.")],
     agent: Annotated[
-        str, typer.Option(help="ppo, ppo_only, hill_climbing, local_search, random or exhaustive.")
+        str, typer.Option(help="ppo, local_search, ...; docs/agents.md lists all, a wrong name too.")
     ] = "ppo",
     space: Annotated[str, typer.Option(help="vta-intel or vta.")] = "vta-intel",
     objective: Annotated[str, typer.Option(help="latency, energy or edp.")] = "edp",
@@ -122,6 +122,8 @@ def _print(console: Console, task: Task, answer: Answer) -> None:
         f"{answer.objective}: {gap} of {answer.feasible:,} feasible designs, "
         f"after {answer.evaluations:,} evaluations"
     )
+    if answer.unrealizable:
+        console.print(f"proposals that could not be built, withheld and not counted: {answer.unrealizable:,}")
     console.print("All costs are modelled.", style="dim")
 
 
