@@ -149,13 +149,16 @@ def store_cost(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams) 
 class Work(NamedTuple):
     """Cycles of a layer by what they do; ``setup`` happens once, before the first tile.
 
-    ``constants`` are the beats of the first biases, which the read port serves behind the first load.
+    ``uops`` is the part of it before the first biases, ``constants`` are their beats: the read port serves
+    them when the load under way has sent its requests. ``each_input`` is one instruction's part of the inputs.
     """
 
     inputs: int
     weights: int
     setup: int
+    uops: int
     constants: int
+    each_input: int
     gemm: int
     start: int
     end: int
@@ -173,10 +176,12 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     load = work.inputs + work.weights
     each_start, each_end = quotient(work.start, s.tiles), quotient(work.end, s.tiles)
     each_store, each_gemm = quotient(work.store, s.tiles), quotient(work.gemm, s.steps)
-    first = 0
+    first = inputs = 0
     if load:
-        first = quotient(work.inputs, s.input_loads) + quotient(work.weights, s.weight_loads)
-    begin = max(first + work.constants, work.setup) + each_start
+        inputs = quotient(work.inputs, s.input_loads)
+        first = inputs + quotient(work.weights, s.weight_loads)
+    waits = min(inputs, work.uops + work.each_input) if inputs > work.uops else first
+    begin = max(first + work.constants, max(waits + work.constants, work.setup) + each_start)
     # Without a reduction loop, steps that load both tiles differ from those where one stays.
     both = min(s.input_loads, s.weight_loads)
     small = work.inputs if s.input_loads < s.weight_loads else work.weights
@@ -252,8 +257,9 @@ def price(nest: Nest, laws: Laws, h: Axis, w: Axis, t: Tiling, s: Streams, uops:
     batches = ceil_div(instructions, laws.fetch_instructions)
     read_beats = input_beats + weight_beats + bias_beats + uop_beats + fetch_beats
     work = Work(
-        input_cycles, weight_cycles, uop_beats + laws.wide_load + bias_first,
-        quotient(bias_beats, max(1, s.bias_loads)), gemm, start, end, store_cycles,
+        input_cycles, weight_cycles, uop_beats + laws.wide_load + bias_first, uop_beats + laws.wide_load,
+        quotient(bias_beats, max(1, s.bias_loads)), quotient(input_cycles, input_instructions),
+        gemm, start, end, store_cycles,
     )  # fmt: skip
     cycles = overlap(work, s, t.threads)
     cycles = max(cycles, read_beats, batches * laws.fetch + fetch_beats + instructions)
