@@ -327,7 +327,8 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
         found,
         (input_cycles, weight_cycles),
         (setup, gemm, begin, finish, store),
-        bias_beats // max(1, found.bias_loads),
+        (setup - bias_cycles // max(1, found.bias_loads), bias_beats // max(1, found.bias_loads)),
+        input_cycles // loads,
         mapping.threads,
     )
     return Counts(
@@ -342,17 +343,26 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
 
 
 def overlapped(
-    found: Walk, loads: tuple[int, int], work: tuple[int, ...], constants: int, threads: int
+    found: Walk,
+    loads: tuple[int, int],
+    work: tuple[int, ...],
+    fill: tuple[int, int],
+    instruction: int,
+    threads: int,
 ) -> int:
     """Modules side by side, on the mean step; see "Overlap" in docs/cost-model.md.
 
-    A load stands in front, so that the turn it would have had beside other work falls away.
+    A load stands in front, so that the turn it would have had beside other work falls away. The first
+    biases come when the micro-ops are there and the load instruction then under way has its data.
     """
     setup, gemm, begin, finish, store = work
     load, tiles, steps = sum(loads), found.tiles, found.tiles * found.reductions
     counts = (found.input_loads, found.weight_loads)
     first = sum(cycles // count for cycles, count in zip(loads, counts, strict=True) if cycles)
-    lead = max(first + constants, setup) + begin // tiles
+    uops, constants = fill
+    inputs = loads[0] // counts[0] if loads[0] else 0
+    behind = min(inputs, uops + instruction) if inputs > uops else first
+    lead = max(first + constants, max(behind + constants, setup) + begin // tiles)
     if load == 0 and threads == 1:
         return lead + finish + max(begin, store) - max(begin, store) // tiles + store // tiles
     beside = begin + finish + store if threads == 1 else gemm + begin + finish

@@ -75,7 +75,7 @@ def test_layers_overlap_and_the_model_is_near(resnet20):
     whole = int(network_cycles(MODEL, DEFAULT, resnet20, Objective.LATENCY).sum())
     assert whole < sum(t.simulated - launch for t in timed) + launch
     modelled = MODEL.evaluate(DesignBatch.of(DEFAULT.to_row()), shapes).totals(Objective.LATENCY).cycles[0]
-    assert whole == pytest.approx(modelled, rel=0.03)
+    assert whole == pytest.approx(modelled, rel=0.05)
 
 
 def test_a_platform_tells_the_cycles_of_our_schedule_only(resnet20):

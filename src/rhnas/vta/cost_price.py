@@ -171,13 +171,17 @@ def pixels_of(nest: Nest, laws: LawsRecord, h: Axis, w: Axis) -> Pixels:
 class Work(NamedTuple):
     """Cycles of a layer by what they do; ``setup`` happens once, before the first tile.
 
-    ``constants`` are the beats of the first biases, which the read port serves behind the first load.
+    ``uops`` is the part of it before the first biases, ``constants`` are their beats: the read port serves
+    them when the load under way has sent its requests. ``each_input`` is one instruction's part of the
+    inputs.
     """
 
     inputs: int
     weights: int
     setup: int
+    uops: int
     constants: int
+    each_input: int
     gemm: int
     start: int
     end: int
@@ -195,10 +199,12 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     load = work.inputs + work.weights
     each_start, each_end = quotient(work.start, s.tiles), quotient(work.end, s.tiles)
     each_store, each_gemm = quotient(work.store, s.tiles), quotient(work.gemm, s.steps)
-    first = 0
+    first = inputs = 0
     if load:
-        first = quotient(work.inputs, s.input_loads) + quotient(work.weights, s.weight_loads)
-    begin = max(first + work.constants, work.setup) + each_start
+        inputs = quotient(work.inputs, s.input_loads)
+        first = inputs + quotient(work.weights, s.weight_loads)
+    waits = min(inputs, work.uops + work.each_input) if inputs > work.uops else first
+    begin = max(first + work.constants, max(waits + work.constants, work.setup) + each_start)
     # Without a reduction loop, steps that load both tiles differ from those where one stays.
     both = min(s.input_loads, s.weight_loads)
     small = work.inputs if s.input_loads < s.weight_loads else work.weights
@@ -295,8 +301,9 @@ def counts_of(nest: Nest, laws: LawsRecord, p: Pixels, s: Streams) -> Counts:
     fetch_beats = ceil_div(instructions * INSTRUCTION_BYTES, laws.bus)
     feed = ceil_div(instructions, laws.fetch_instructions) * laws.fetch + fetch_beats + instructions
     work = Work(
-        input_cycles, weight_cycles, laws.wide_load + bias_first,
-        quotient(bias_beats, max(1, s.bias_loads)), gemm, start, end, store_cycles,
+        input_cycles, weight_cycles, laws.wide_load + bias_first, laws.wide_load,
+        quotient(bias_beats, max(1, s.bias_loads)), quotient(input_cycles, input_instructions),
+        gemm, start, end, store_cycles,
     )  # fmt: skip
     read_beats = input_beats + weight_beats + bias_beats + fetch_beats
     return Counts(work, read_beats, inp_fill, weights, acc_fill, instructions, feed)
@@ -307,7 +314,10 @@ def price_of(c: Counts, laws: LawsRecord, p: Pixels, s: Streams, threads: int, u
     """Price what is counted, keeping ``uops`` micro-ops; see the module's text for the machine."""
     uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
     w, read_beats = c.work, c.read_beats + uop_beats
-    work = Work(w.inputs, w.weights, w.setup + uop_beats, w.constants, w.gemm, w.start, w.end, w.store)
+    work = Work(
+        w.inputs, w.weights, w.setup + uop_beats, w.uops + uop_beats,
+        w.constants, w.each_input, w.gemm, w.start, w.end, w.store,
+    )  # fmt: skip
     cycles = max(overlap(work, s, threads), read_beats, c.feed)
     return Price(
         cycles, read_beats, p.write_beats, c.inp_fill, c.wgt_fill, c.acc_fill,

@@ -180,7 +180,7 @@ def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: Accelerat
         ...     threads=1)
         >>> compiled = compile_layer(quantized, tiles, AcceleratorConfig())
         >>> len(compiled.program.instructions)
-        11
+        10
     """
     lowered = LoweredLayer.of(quantized, mapping, config)
     memory = MemoryMap.of(
