@@ -179,6 +179,7 @@ class ConfuciuXAgent(UnmaskedAgent):
             return
         returns = (rewards - rewards.mean()) / spread
         log_policy = of_chosen(self._policy(features, chosen, masks), chosen)  # (B, D)
+        loss = -(returns * log_policy.sum(dim=1)).mean()
         self._adam.zero_grad()
-        (-(returns * log_policy.sum(dim=1)).mean()).backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
