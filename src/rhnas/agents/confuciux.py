@@ -21,7 +21,7 @@ from rhnas.workload import IntArray
 
 @dataclass(frozen=True, kw_only=True)
 class ConfuciuXSettings:
-    """Sizes of Kao, Jeong and Krishna, MICRO 2020, where they carry over; rates chosen on held-out networks.
+    """Sizes of Kao, Jeong and Krishna, MICRO 2020, where they carry over; the rate is our PPO's, untuned.
 
     Attributes:
         learning: Fraction of the budget that REINFORCE gets; the genetic algorithm has the rest.
