@@ -104,7 +104,7 @@ def test_resumes_as_if_never_interrupted(name, pause):
 
 
 def test_finds_the_optimum_of_a_trivial_space(name):
-    designs = toy_space(*(2, 3) if name == "optuna_gp" else (2, 4, 3)).feasible()
+    designs = toy_space(*(2, 3) if name in SHORTER else (2, 4, 3)).feasible()
     target = (1, 2, 0)[: len(designs.space.shape)]
     evaluator = Evaluator(designs.space, bowl(target))
     search(agent_of(name, designs=designs), context_of(designs, budget=designs.count), evaluator)

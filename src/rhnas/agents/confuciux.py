@@ -21,7 +21,7 @@ from rhnas.workload import IntArray
 
 @dataclass(frozen=True, kw_only=True)
 class ConfuciuXSettings:
-    """Sizes of Kao, Jeong and Krishna, MICRO 2020, where they carry over; rates chosen on held-out networks.
+    """Sizes of Kao, Jeong and Krishna, MICRO 2020, where they carry over; the rate is our PPO's, untuned.
 
     Attributes:
         learning: Fraction of the budget that REINFORCE gets; the genetic algorithm has the rest.
@@ -179,6 +179,7 @@ class ConfuciuXAgent(UnmaskedAgent):
             return
         returns = (rewards - rewards.mean()) / spread
         log_policy = of_chosen(self._policy(features, chosen, masks), chosen)  # (B, D)
+        loss = -(returns * log_policy.sum(dim=1)).mean()
         self._adam.zero_grad()
-        (-(returns * log_policy.sum(dim=1)).mean()).backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()

@@ -56,7 +56,7 @@ class FactoredPolicy(nn.Module):
         Returns:
             float32 (B, D, M), -inf where masked.
         """
-        context, values, turn = self.first.weight.split(self._parts, dim=1)  # (H, F), (H, V), (H, D)
+        context, values, turn = torch.split(self.first.weight, self._parts, dim=1)  # (H, F), (H, V), (H, D)
         rows = embedding(chosen + self.starts, values.T)  # (B, D, H)
         before = rows.cumsum(dim=1) - rows
         told = linear(features, context, self.first.bias)[:, None]  # (B, 1, H)
@@ -85,7 +85,7 @@ class FactoredPolicy(nn.Module):
         chosen = torch.zeros(n, len(self.sizes), dtype=torch.long)
         masks = torch.zeros(n, len(self.sizes), max(self.sizes), dtype=torch.bool)
         log_probabilities = torch.zeros(n, len(self.sizes))
-        context, values, turn = self.first.weight.split(self._parts, dim=1)
+        context, values, turn = torch.split(self.first.weight, self._parts, dim=1)
         before = linear(features, context, self.first.bias).expand(n, -1)  # (n, H)
         for d, (size, start) in enumerate(zip(self.sizes, self.starts.tolist(), strict=True)):
             allowed = torch.from_numpy(designs.mask(chosen[:, :d].numpy()))  # (n, values of choice d)
