@@ -137,7 +137,7 @@ class SuperNet(nn.Module):
         chosen = [row.nonzero()[:, 0] for row in (self.open if running is None else running)]
         return Mixture(
             tuple(tuple(options.tolist()) for options in chosen),
-            tuple(row[options].float() for row, options in zip(weights, chosen, strict=True)),
+            tuple(row[options].to(self.bias.dtype) for row, options in zip(weights, chosen, strict=True)),
         )
 
     def forward(self, pictures: Tensor, mixture: Mixture) -> Tensor:

@@ -1,8 +1,8 @@
 """The supernet of a residual space: one set of weights per block and operation at the greatest width.
 
 Where a width is taken, narrower networks use the first channels. Where widths are mixed, all run at the
-widest and every channel weighs as much as the widths that have it (FBNetV2, Wan et al., CVPR 2020); a depth is the
-weight of the branches it keeps.
+widest and every channel weighs as much as the widths that have it (FBNetV2, Wan et al., CVPR 2020); a depth
+is the weight of the branches it keeps.
 
 Where the gates stand. The gate Z of a decision multiplies what the decision brings in, at a place where a
 change of scale is not undone by the next normalisation: before a residual addition. A block's operation, and

@@ -75,7 +75,7 @@ class Units(nn.Module):
         if len(layers) == 1:
             out, per_group = weight_shape(layers[0])[:2]
             return whole[:out, :per_group], layers[0].groups
-        blended = torch.zeros(out, wide, *whole.shape[2:], device=whole.device)
+        blended = whole.new_zeros(out, wide, *whole.shape[2:])
         for weight, layer in cells:
             blended = blended + functional.pad(
                 ungrouped(whole, layer) * weight,
@@ -88,7 +88,7 @@ def ungrouped(weight: Tensor, layer: Layer) -> Tensor:
     """A grouped convolution's weight as that of a plain one: zero between groups, (C_out, C_in, k, k)."""
     out, per_group, *kernel = weight_shape(layer)
     grouped = weight[:out, :per_group].reshape(layer.groups, -1, per_group, *kernel)
-    diagonal = torch.eye(layer.groups, device=weight.device)
+    diagonal = torch.eye(layer.groups).to(weight)
     return torch.einsum("gopij,gh->gohpij", grouped, diagonal).reshape(out, layer.channels[0], *kernel)
 
 

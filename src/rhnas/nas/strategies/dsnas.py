@@ -29,13 +29,15 @@ class Dsnas(Strategy):
         scores = self.supernet(turn.pictures, draw.mixture)  # (N, classes)
         loss = functional.cross_entropy(scores, turn.labels)
         self.step_weights(loss + draw.log_probability, turn.rate)
-        spent = self._learn(draw.gates.grad, turn.cost) if turn.learn else float("nan")
+        # A network without a way from picture to features (nasbench201 has some) earns nothing.
+        rewards = torch.zeros_like(draw.gates) if draw.gates.grad is None else draw.gates.grad
+        spent = self._learn(rewards, turn.cost) if turn.learn else float("nan")
         return StepResult(loss.item(), accuracy_of(scores, turn.labels), spent, draw.architecture)
 
-    def _learn(self, rewards: Tensor | None, cost: CostLoss | None) -> float:
+    def _learn(self, rewards: Tensor, cost: CostLoss | None) -> float:
         """Move alpha by reward and cost; its gradient holds d log p / d alpha when this is called."""
-        if rewards is None or self.supernet.alpha.grad is None:
-            raise RuntimeError("the gates must have taken part in the loss")
+        if self.supernet.alpha.grad is None:
+            raise RuntimeError("log p must have taken part in the loss")
         self.supernet.alpha.grad.mul_(rewards[:, None])
         spent = self.step_alpha(self.supernet.distribution(), cost)
         if self.settings.freeze < 1:

@@ -43,7 +43,9 @@ class Proxyless(Strategy):
         gates = active.to(self.supernet.alpha).requires_grad_()
         pictures, labels = held_out(turn)
         loss = functional.cross_entropy(self.supernet(pictures, self.supernet.mixture(gates, pair)), labels)
-        (rewards,) = torch.autograd.grad(loss, gates)  # dL/dg, (decisions, most options)
+        (rewards,) = torch.autograd.grad(
+            loss, gates, materialize_grads=True
+        )  # dL/dg, (decisions, most options)
         shares = self._within(pair)
         # The gradient of this sum in alpha is the formula above.
         (gradient,) = torch.autograd.grad((rewards * shares).sum(), self.supernet.alpha)

@@ -109,7 +109,7 @@ class NasBench201(SlotSpace):
         for node in (2, 3):
             edges = [edge for edge, (target, _) in enumerate(EDGES) if target == node]
             by_count = [
-                tuple(a for cell in cells for a in self.sums(f"{cell}.node{node}", ("",) * max(count, 1)))
+                tuple(a for cell in cells for a in self.sums(f"{cell}.node{node}", ("",) * count))
                 for count in range(len(edges) + 1)
             ]
             scope = sorted({decision for edge in edges for decision in deciding(edge)})

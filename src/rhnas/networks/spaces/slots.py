@@ -60,7 +60,7 @@ class Slot:
         options: Option name to what it does; None for no output at all (``none`` of NAS-Bench-201).
         inputs: Slots whose outputs it sums and reads, ``PICTURE`` among them; the slot before if empty.
         residual: Whether what it reads is added to its output: an empty option then leaves it as it is.
-        relu: Whether a ReLU follows its additions.
+        relu: Whether a ReLU follows what it adds up.
         decision: Slots with one name of a decision choose together; the slot's own name if empty.
         otherwise: The slot it reads where none of its inputs has an output.
 
@@ -170,14 +170,20 @@ class SlotSpace(NetworkSpace):
             (shapes[slot.name],) = written
         return shapes, branches
 
+    @cached_property
+    def _rectified(self) -> dict[str, bool]:
+        return {slot.name: slot.relu for slot in self.slots}
+
     def sums(self, slot: str, sources: Sequence[str]) -> tuple[Layer, ...]:
         """The additions before a slot that reads the outputs of several layers."""
-        at = next(s for s in self.slots if s.name == slot)
-        shape = self.shapes[self.inputs_of[slot][0]]
+        if len(sources) < 2:
+            return ()
+        shape, relu = self.shapes[self.inputs_of[slot][0]], self._rectified[slot]
         names = [f"{slot}.sum{index}" for index in range(1, len(sources))]
         pairs = zip([sources[0], *names], sources[1:], strict=False)
         return tuple(
-            _addition(name, pair, shape, relu=at.relu) for name, pair in zip(names, pairs, strict=True)
+            _addition(name, pair, shape, relu=relu and name == names[-1])
+            for name, pair in zip(names, pairs, strict=True)
         )
 
     def head(self, source: str) -> tuple[Layer, ...]:
