@@ -9,7 +9,13 @@ import pytest
 
 from rhnas.agents.base import SearchContext
 from rhnas.cli import app
+from rhnas.nas.data.load import load_data
+from rhnas.nas.search import DifferentiableSearch
+from rhnas.nas.supernet import SuperNet
+from rhnas.networks.spaces.registry import network_space
 from rhnas.platform import Objective, Outcome, load_platform
+from rhnas.seeds import Seeds
+from rhnas.settings import NasSettings
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -62,6 +68,28 @@ def test_the_agent_continues_as_if_never_stopped(own_agent, context):
     resumed = own_agent.Evolution(np.random.default_rng(9))
     resumed.restore(stopped.state())
     np.testing.assert_array_equal(resumed.ask(16, context), whole.ask(16, context))
+
+
+def test_the_space_is_searched_like_any_other():
+    space = network_space(f"{EXAMPLES / 'own_space.py'}:Pyramid")
+    assert [len(decision.options) for decision in space.decisions] == [4, 4, 2, 4, 4]
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        network = space.sample(rng)
+        cells = [term.layers[tuple(network[d] for d in term.decisions)] for term in space.terms]
+        assert sum(layer.macs for cell in cells for layer in cell) == space.workload(network).macs
+    seeds = Seeds(root=0)
+    data = load_data("digits", seeds, picture=space.picture, train=64)
+    settings = NasSettings(epochs=2, warmup=1, batch=32)
+    search = DifferentiableSearch(SuperNet(space, seeds), settings, data, seeds)
+    while not search.finished:
+        search.step()
+    assert (search.supernet.alpha.abs().max(1).values > 0).all()
+    assert space.check(search.derive()[0].architecture)
+
+
+def test_an_example_is_short():
+    assert len((EXAMPLES / "own_space.py").read_text().splitlines()) <= 40
 
 
 def test_the_configuration_is_refused_with_its_fix(capsys):

@@ -31,7 +31,7 @@ class TaskSettings(Group):
 
     Attributes:
         data: ``digits``, ``cifar10`` or the path of an image folder.
-        space: The network space.
+        space: The network space, or one of your own as ``FILE.py:CLASS``.
         train: Training images used, ``None`` for all beyond the validation part.
         validation: Images of the training set that choose and never train.
         test: Test images read once, after the choice; ``None`` for all.
@@ -108,14 +108,14 @@ class NasSettings(Group):
     """The differentiable search over networks.
 
     Attributes:
-        strategy: How alpha learns.
+        strategy: How alpha learns: ``dsnas``, ``fbnet``, ``proxyless`` or ``darts``.
         epochs: Passes over the training images, warm-up included.
         warmup: First epochs, in which alpha stands still.
         batch: Images per step.
         learning_rate: Of the supernet's weights, falling to zero along a cosine.
         weight_decay: Of the supernet's weights.
         alpha_rate: Of alpha (Adam).
-        freeze: Lead in probability from which a decision is frozen.
+        freeze: Lead in probability from which ``dsnas`` fixes a decision.
         candidates: Networks derived and scored with the supernet's weights at the end.
         finalists: Best candidates that are trained from scratch.
     """

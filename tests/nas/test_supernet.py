@@ -3,43 +3,108 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from rhnas.errors import SettingsError
 from rhnas.nas.data.load import load_data
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
+from rhnas.networks.spaces.base import NetworkSpace
+from rhnas.networks.spaces.nasbench201 import alive
 from rhnas.networks.spaces.registry import NETWORK_SPACES, network_space
+from rhnas.networks.spaces.residual import ResidualSpace
+from rhnas.networks.spaces.slots import SlotSpace
 from rhnas.seeds import Seeds
 from rhnas.settings import NasSettings
 
 SPACES = sorted(NETWORK_SPACES)
+RESIDUAL = [name for name in SPACES if isinstance(network_space(name), ResidualSpace)]
+SLOTS = [name for name in SPACES if isinstance(network_space(name), SlotSpace)]
+
+
+def examples(space, count):
+    """Random pictures and labels; large pictures at 64 or 16 pixels, which a supernet takes as well."""
+    noise = torch.Generator().manual_seed(1)
+    sides = (min(side, 16 if isinstance(space, SlotSpace) else 64) for side in space.picture[1:])
+    pictures = torch.randn(count, space.picture[0], *sides, generator=noise)
+    return pictures, torch.randint(space.classes, (count,), generator=noise)
+
+
+def open_decisions(space):
+    return [index for index, decision in enumerate(space.decisions) if len(decision.options) > 1]
 
 
 def gate_gradients(space, draws):
     """|dL/dZ| of several drawn paths of a fresh supernet, (draws, decisions)."""
     net = SuperNet(space, Seeds(root=0))
+    pictures, labels = examples(space, 8)
     noise = torch.Generator().manual_seed(1)
-    pictures = torch.randn(16, *space.picture, generator=noise)
-    labels = torch.randint(space.classes, (16,), generator=noise)
     found = []
     for _ in range(draws):
         draw = net.draw(noise)
-        torch.nn.functional.cross_entropy(net(pictures, draw), labels).backward()
-        found.append(draw.gates.grad.abs().numpy())
+        functional.cross_entropy(net(pictures, draw.mixture), labels).backward()
+        gradient = draw.gates.grad  # None where nothing leads from picture to features
+        found.append(np.zeros(len(draw.gates)) if gradient is None else gradient.abs().numpy())
     return np.array(found)
 
 
-@pytest.mark.parametrize("name", SPACES)
-def test_every_decision_feels_the_loss(name):
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_every_decision_of_a_residual_space_feels_the_loss(name):
     """A chain of normalised convolutions would leave 1e-8 to 4e-6 (METHOD 2)."""
     space = network_space(name)
-    gradients = gate_gradients(space, 16)
+    gradients = gate_gradients(space, 8)
     later_blocks = {index for at in space.stages for index in at.ops[1:]}
-    for index, decision in enumerate(space.decisions):
-        ran = gradients[gradients[:, index] > 0, index]
-        assert np.median(ran) > 2e-4, decision.name
+    for index in open_decisions(space):
+        name, ran = space.decisions[index].name, gradients[gradients[:, index] > 0, index]
+        assert np.median(ran) > 2e-4, name
         # A block beyond its stage's depth does not run; everything else always does.
-        assert len(ran) == len(gradients) or (index in later_blocks and len(ran) > 0), decision.name
+        assert len(ran) == len(gradients) or (index in later_blocks and len(ran) > 0), name
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_every_decision_of_a_slot_space_feels_the_loss(name):
+    """An identity beside a shortcut has no gate, and an edge that leads nowhere no effect."""
+    space = network_space(name)
+    gradients = gate_gradients(space, 16)
+    for index in open_decisions(space):
+        ran = gradients[gradients[:, index] > 0, index]
+        assert np.median(ran) > 2e-4, space.decisions[index].name
+        assert (gradients[:, index] > 2e-4).mean() >= 0.25
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_decision_of_a_mixture_feels_the_loss(name):
+    space = network_space(name)
+    net = SuperNet(space, Seeds(root=0))
+    pictures, labels = examples(space, 8)
+    mixture = net.mixture(net.logits().softmax(1))
+    (gradient,) = torch.autograd.grad(functional.cross_entropy(net(pictures, mixture), labels), net.alpha)
+    for index in open_decisions(space):
+        assert gradient[index].abs().max() > 2e-4, space.decisions[index].name
+
+
+def through(space, rng):
+    """A random network that leads somewhere: a cell of NAS-Bench-201 may not."""
+    while True:
+        architecture = space.sample(rng)
+        if space.name != "nasbench201" or any(alive(architecture)):
+            return architecture
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_mixture_of_one_network_computes_it(name):
+    """All options run, at the greatest widths, and those that weigh nothing leave no trace."""
+    space = network_space(name)
+    net = SuperNet(space, Seeds(root=0))
+    pictures, _ = examples(space, 4)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        architecture = through(space, rng)
+        weights = functional.one_hot(torch.tensor(architecture), net.open.shape[1])
+        with torch.no_grad():
+            mixed, alone = net(pictures, net.mixture(weights)), net(pictures, net.path(architecture).mixture)
+        torch.testing.assert_close(mixed, alone, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -48,21 +113,24 @@ def test_a_path_computes_the_derived_network(name):
     space = network_space(name)
     net = SuperNet(space, Seeds(root=0))
     rng = np.random.default_rng(0)
-    pictures = torch.randn(8, *space.picture, generator=torch.Generator().manual_seed(0))
-    for _ in range(5):
-        architecture = space.sample(rng)
+    large = space.picture[1] > 64
+    pictures = torch.randn(4 if large else 8, *space.picture, generator=torch.Generator().manual_seed(0))
+    for _ in range(1 if large else 4):
+        architecture = through(space, rng)
         network = Network(space.workload(architecture), Seeds(root=1))
         copy_weights(space, net, network, architecture)
         with torch.no_grad():
             pooled = network.train()(pictures)  # copy_weights made the dense layer the identity
-            features = torch.nn.functional.batch_norm(pooled, None, None, training=True)
+            features = functional.batch_norm(pooled, None, None, training=True)
             wanted = features @ net.classifier[:, : pooled.shape[1]].T
-            got = net(pictures, net.path(architecture))
-        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
+            got = net(pictures, net.path(architecture).mixture)
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-3)
 
 
 def copy_weights(space, net, network, architecture):
-    ops = {f"stage{s + 1}.block{b + 1}": op for s, b, op, _ in space.blocks(architecture)}
+    units, ops = net.body.units, {}
+    if isinstance(space, ResidualSpace):
+        ops = {f"stage{s + 1}.block{b + 1}": op for s, b, op, _ in space.blocks(architecture)}
     with torch.no_grad():
         for layer in network.workload:
             if layer.name == "fc":
@@ -71,18 +139,18 @@ def copy_weights(space, net, network, architecture):
             elif layer.parameters:
                 name = layer.name.replace(".", "_")
                 op = ops.get(layer.name.rsplit(".", 1)[0])
-                shared = name if layer.name == "stem" or name.endswith("shortcut") else f"{name}_{op}"
+                shared = name if op is None or name.endswith("shortcut") else f"{name}_{op}"
                 shape = network.weights[name].shape
-                network.weights[name].copy_(net.weights[shared][: shape[0], : shape[1]])
-                network.norms[name].weight.copy_(net.scales[shared][: shape[0]])
+                network.weights[name].copy_(units.weights[shared][: shape[0], : shape[1]])
+                network.norms[name].weight.copy_(units.scales[shared][: shape[0]])
 
 
 def test_narrow_networks_use_the_first_channels_of_wide_ones():
     space = network_space("digits")
     net = SuperNet(space, Seeds(root=0))
     narrow = net.path((0,) * len(space.decisions))
-    net(torch.randn(4, *space.picture), narrow).sum().backward()
-    gradient = net.weights["stem"].grad
+    net(torch.randn(4, *space.picture), narrow.mixture).sum().backward()
+    gradient = net.body.units.weights["stem"].grad
     assert gradient[:24].abs().min() > 0
     assert gradient[24:].abs().max() == 0
 
@@ -125,10 +193,23 @@ def test_same_seed_same_weights_and_nothing_global_is_touched():
     before = torch.get_rng_state()
     first, second = (SuperNet(network_space("digits"), Seeds(root=0)) for _ in range(2))
     third = SuperNet(network_space("digits"), Seeds(root=1))
-    assert torch.equal(first.weights["stem"], second.weights["stem"])
-    assert not torch.equal(first.weights["stem"], third.weights["stem"])
+    assert torch.equal(first.body.units.weights["stem"], second.body.units.weights["stem"])
+    assert not torch.equal(first.body.units.weights["stem"], third.body.units.weights["stem"])
     Network(network_space("digits").workload((0,) * 9), Seeds(root=0))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_space_of_no_family_is_refused():
+    class Odd(NetworkSpace):
+        name, picture, classes = "odd", (1, 8, 8), 2
+        decisions = network_space("digits").decisions
+        terms = ()
+
+        def workload(self, architecture):
+            raise NotImplementedError
+
+    with pytest.raises(SettingsError, match="SlotSpace or a ResidualSpace"):
+        SuperNet(Odd(), Seeds(root=0))
 
 
 @pytest.mark.slow

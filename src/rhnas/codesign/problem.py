@@ -14,9 +14,8 @@ from rhnas.agents.features import search_context
 from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.nas.data.dataset import DataSet
 from rhnas.nas.data.load import task_data
-from rhnas.networks.spaces.base import Architecture
+from rhnas.networks.spaces.base import Architecture, NetworkSpace
 from rhnas.networks.spaces.registry import network_space
-from rhnas.networks.spaces.residual import ResidualSpace
 from rhnas.platform import CostModel, Platform, Totals, feasible_designs, load_platform
 from rhnas.seeds import Seeds
 from rhnas.settings import Settings
@@ -43,7 +42,7 @@ class Problem:
     settings: Settings
     platform: Platform
     space: Space
-    networks: ResidualSpace
+    networks: NetworkSpace
     designs: FeasibleSet
     data: DataSet
 

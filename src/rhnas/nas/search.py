@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rhnas.errors import CheckpointError, SettingsError
+import torch
+
+from rhnas.errors import CheckpointError, DataError
 from rhnas.nas.batches import Batches, accuracy, cosine, generator
 from rhnas.nas.data.dataset import DataSet
 from rhnas.nas.expectation import CostLoss
-from rhnas.nas.strategies.base import StepResult, Strategy
-from rhnas.nas.strategies.dsnas import Dsnas
+from rhnas.nas.strategies.base import StepResult, Strategy, Turn
+from rhnas.nas.strategies.registry import make_strategy
 from rhnas.nas.supernet import SuperNet
 from rhnas.networks.spaces.base import Architecture
 from rhnas.seeds import Seeds
 from rhnas.settings import NasSettings
-
-STRATEGIES: dict[str, type[Dsnas]] = {"dsnas": Dsnas}
-"""Strategies by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +35,9 @@ class DifferentiableSearch:
     Args:
         supernet: What is trained.
         settings: Epochs, rates and the like.
-        data: Weights and alpha learn from its training part; its validation part chooses among candidates.
-        seeds: Its children: ``batches``, ``draws``, ``derive``.
+        data: Weights and alpha learn from its training part, or each from a share of it as the strategy has
+            it; its validation part chooses among candidates.
+        seeds: Its children: ``split``, ``batches``, ``held_out``, ``draws``, ``derive``.
 
     Attributes:
         cost: Weighted cost loss that alpha also descends on; may be exchanged between steps.
@@ -54,14 +54,14 @@ class DifferentiableSearch:
         data: DataSet,
         seeds: Seeds,
     ) -> None:
-        if settings.strategy not in STRATEGIES:
-            raise SettingsError(f"nas.strategy must be one of {sorted(STRATEGIES)}", got=settings.strategy)
         self.supernet = supernet
         self.settings = settings
         self.data = data
         self.seeds = seeds
-        self.strategy: Strategy = STRATEGIES[settings.strategy](supernet, settings)
-        self.batches = Batches(data, settings.batch, seeds.child("batches"))
+        self.strategy: Strategy = make_strategy(supernet, settings)
+        weights, held_out = split(data, self.strategy.held_out, seeds.child("split"))
+        self.batches = Batches(weights, settings.batch, seeds.child("batches"))
+        self.held_out = held_out and Batches(held_out, settings.batch, seeds.child("held_out"))
         self.cost: CostLoss | None = None
         self.position = 0
 
@@ -76,28 +76,38 @@ class DifferentiableSearch:
         return self.position >= self.steps
 
     @property
+    def every(self) -> int:
+        """Steps of the weights per step of alpha: both then finish an epoch of their pictures together."""
+        share = self.strategy.held_out
+        return round((1 - share) / share) if share else 1
+
+    @property
     def learning(self) -> bool:
-        """Whether alpha moves at the next step: warm-up is over."""
+        """Whether alpha moves: warm-up is over."""
         return self.position >= self.settings.warmup * self.batches.per_epoch
 
     def step(self) -> StepResult:
         """Train on the next batch."""
         pictures, labels = self.batches.at(self.position)
-        result = self.strategy.step(
-            pictures,
-            labels,
+        learn = self.learning and self.position % self.every == 0
+        turn = Turn(
+            pictures=pictures,
+            labels=labels,
+            held_out=self.held_out.at(self.position // self.every) if self.held_out and learn else None,
             seeds=self.seeds.child("draws").child(str(self.position)),
             rate=self.settings.learning_rate * cosine(self.position / self.steps),
+            progress=self.position / self.steps,
             cost=self.cost,
-            learn=self.learning,
+            learn=learn,
         )
+        result = self.strategy.step(turn)
         self.position += 1
         return result
 
     def accuracy(self, architecture: Architecture) -> float:
         """Validation accuracy of a network with the supernet's weights and batch statistics."""
-        draw = self.supernet.path(architecture)
-        return accuracy(lambda pictures: self.supernet(pictures, draw), self.data, self.data.validation)
+        path = self.supernet.path(architecture).mixture
+        return accuracy(lambda pictures: self.supernet(pictures, path), self.data, self.data.validation)
 
     def derive(self, n: int = 1) -> tuple[Candidate, ...]:
         """Up to ``n`` distinct networks, the most accurate first: the result and draws from alpha.
@@ -135,3 +145,22 @@ class DifferentiableSearch:
             raise CheckpointError(
                 "the checkpoint must be of this search", got=error, fix="start anew with --overwrite"
             ) from error
+
+
+def split(data: DataSet, share: float, seeds: Seeds) -> tuple[DataSet, DataSet | None]:
+    """Data for the weights, and a random share of the training part for alpha; None for a share of 0.
+
+    Raises:
+        DataError: Either part is left with fewer than two pictures.
+    """
+    if share == 0:
+        return data, None
+    order = torch.randperm(len(data.train), generator=generator(seeds))
+    count = round(share * len(data.train))
+    if min(count, len(data.train) - count) < 2:
+        raise DataError(
+            f"training pictures must leave two for alpha's share of {share:.0%} and two for the weights",
+            got=len(data.train),
+        )
+    chosen, kept = order[:count], order[count:]
+    return replace(data, train=data.train.take(kept)), replace(data, train=data.train.take(chosen))

@@ -1,44 +1,30 @@
-"""The single-path supernet: weights for every network of a space, of which one at a time runs.
+"""The supernet: weights for every network of a space, and the distribution over them.
 
-Every block holds the weights of each of its operations at their greatest width; narrower networks use the
-first channels. Normalisation uses the statistics of the batch. Legend: N pictures, O_d options of decision d.
-
-Where the gates stand. The one-hot gate Z of a decision multiplies what the decision brings in, at a place
-where a change of scale is not undone by the next normalisation: before a residual addition. A block's
-operation, and the width and depth of its stage, scale the block's branch; the stem's width scales the first
-shortcut. A gate is 1 on the drawn path, so it changes no value and only carries dL/dZ. It is folded into
-the scale of the last normalisation of its path, where it costs nothing.
+What runs between picture and features is the body of the space's family (``rhnas.nas.bodies``): one drawn
+path, or several options of every decision weighed and added up. Normalisation uses the statistics of the
+batch. Legend: N pictures, O_d options of decision d.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rhnas.errors import SettingsError
+from rhnas.nas.bodies.mixture import Mixture
+from rhnas.nas.bodies.residual import ResidualBody
+from rhnas.nas.bodies.slots import SlotBody
 from rhnas.nas.expectation import ExpectedCost, expected_cost
-from rhnas.nas.operations import (
-    BATCH_NORM_EPSILON,
-    convolve,
-    initial_weight,
-    pool,
-    weight_shape,
-)
-from rhnas.networks.spaces.base import Architecture
+from rhnas.nas.operations import BATCH_NORM_EPSILON, initial_weight
+from rhnas.networks.spaces.base import Architecture, NetworkSpace
 from rhnas.networks.spaces.residual import ResidualSpace
+from rhnas.networks.spaces.slots import SlotSpace
 from rhnas.networks.tables import CostTable
 from rhnas.seeds import Seeds
-from rhnas.workload import FloatArray, Layer, LayerKind
-
-Shape = tuple[int, ...]
-
-BRANCH_SCALE = 0.1
-"""First scale of every branch before its addition: all paths then begin nearly equal, as the shortcuts they
-share, and learn a little faster than with 1. Not 0 (Goyal et al. 2017): the gates would feel no loss."""
+from rhnas.workload import FloatArray
 
 
 @dataclass(frozen=True)
@@ -55,6 +41,11 @@ class Draw:
     gates: Tensor
     log_probability: Tensor
 
+    @property
+    def mixture(self) -> Mixture:
+        """The path as a mixture of one option per decision."""
+        return Mixture(tuple((option,) for option in self.architecture), tuple(self.gates[:, None]))
+
 
 class SuperNet(nn.Module):
     """Shared weights and the distribution over a space's networks.
@@ -62,6 +53,9 @@ class SuperNet(nn.Module):
     Args:
         space: The networks.
         seeds: Initial weights come from its child ``weights``.
+
+    Raises:
+        SettingsError: The space belongs to no family that has a body.
 
     Attributes:
         alpha: float64 (decisions, most options), zero at first: every option equally likely.
@@ -71,58 +65,23 @@ class SuperNet(nn.Module):
         >>> from rhnas.networks.spaces.registry import network_space
         >>> net = SuperNet(network_space("digits"), Seeds(root=0))
         >>> draw = net.draw(torch.Generator().manual_seed(0))
-        >>> net(torch.zeros(4, 1, 8, 8), draw).shape
+        >>> net(torch.zeros(4, 1, 8, 8), draw.mixture).shape
         torch.Size([4, 10])
     """
 
     open: Tensor
 
-    def __init__(self, space: ResidualSpace, seeds: Seeds) -> None:
+    def __init__(self, space: NetworkSpace, seeds: Seeds) -> None:
         super().__init__()
         self.space = space
         sizes = torch.tensor([len(decision.options) for decision in space.decisions])
         columns = torch.arange(int(sizes.max()))
         self.register_buffer("open", columns < sizes[:, None])
         self.alpha = nn.Parameter(torch.zeros(self.open.shape, dtype=torch.float64))
-        self._block = lru_cache(maxsize=None)(space.block)
         generator = torch.Generator().manual_seed(seeds.child("weights").integer())
-        self.weights = nn.ParameterDict()
-        self.scales = nn.ParameterDict()
-        self.shifts = nn.ParameterDict()
-        shapes, ends = self._shared_convolutions()
-        for key, shape in shapes.items():
-            self.weights[key] = nn.Parameter(initial_weight(shape, generator))
-            self.scales[key] = nn.Parameter(torch.full(shape[:1], BRANCH_SCALE if key in ends else 1.0))
-            self.shifts[key] = nn.Parameter(torch.zeros(shape[0]))
-        dense = space.head(max(space.settings.stages[-1].widths), "")[-1]
-        self.classifier = nn.Parameter(initial_weight(weight_shape(dense), generator))
+        self.body = _body(space, generator)
+        self.classifier = nn.Parameter(initial_weight((space.classes, self.body.features), generator))
         self.bias = nn.Parameter(torch.zeros(space.classes))
-
-    def _shared_convolutions(self) -> tuple[dict[str, Shape], set[str]]:
-        """Per shared convolution the shape that holds all of its widths, and which end a branch."""
-        settings = self.space.settings
-        layers = [("", layer) for width in settings.stem_widths for layer in self.space.stem(width)]
-        before = settings.stem_widths
-        for stage, options in enumerate(settings.stages):
-            for block in range(max(options.depths)):
-                for cin in before if block == 0 else options.widths:
-                    for cout in options.widths if block == 0 else (cin,):
-                        layers += [
-                            (op, layer)
-                            for op in settings.ops
-                            for layer in self._block(stage, block, op, (cin, cout))
-                        ]
-            before = options.widths
-        shapes: dict[str, Shape] = {}
-        ends: set[str] = set()
-        for op, layer in layers:
-            key = _key(layer, op)
-            if layer.kind is LayerKind.CONV:
-                shape = weight_shape(layer)
-                shapes[key] = tuple(map(max, shape, shapes.get(key, shape)))
-            elif layer.kind is LayerKind.ADD:
-                ends.add(f"{layer.inputs[0]}.{op}".replace(".", "_"))
-        return shapes, ends
 
     def trained(self) -> list[nn.Parameter]:
         """Every parameter of the networks: all but alpha."""
@@ -168,61 +127,43 @@ class SuperNet(nn.Module):
         log_probabilities = self.logits().log_softmax(1).gather(1, chosen[:, None])
         return Draw(architecture, gates, log_probabilities.sum())
 
-    def forward(self, pictures: Tensor, draw: Draw) -> Tensor:
-        """Class scores of the drawn network.
+    def mixture(self, weights: Tensor, running: Tensor | None = None) -> Mixture:
+        """Several options at once.
+
+        Args:
+            weights: (decisions, most options), of every option.
+            running: bool of the same shape, the options that run; all that are open if None.
+        """
+        chosen = [row.nonzero()[:, 0] for row in (self.open if running is None else running)]
+        return Mixture(
+            tuple(tuple(options.tolist()) for options in chosen),
+            tuple(row[options].to(self.bias.dtype) for row, options in zip(weights, chosen, strict=True)),
+        )
+
+    def forward(self, pictures: Tensor, mixture: Mixture) -> Tensor:
+        """Class scores of a path or a mixture.
 
         Args:
             pictures: (N, C, H, W), normalised; N > 1, as the batch's statistics are used.
-            draw: The path that runs.
+            mixture: The options that run.
 
         Returns:
             (N, classes).
         """
-        values = pictures
-        stem = self.space.stem(self.space.widths(draw.architecture)[0])
-        for layer in stem:
-            values = self._unit(layer, values, "") if layer.kind is LayerKind.CONV else pool(layer, values)
-        for stage, block, op, channels in self.space.blocks(draw.architecture):
-            at = self.space.stages[stage]
-            gate = draw.gates[at.width] * draw.gates[at.depth] * draw.gates[at.ops[block]]
-            shortcut_gate = draw.gates[0] if stage == block == 0 else None
-            values = self._residual(self._block(stage, block, op, channels), op, values, gate, shortcut_gate)
-        pooled = values.mean(dim=(2, 3))  # (N, C)
+        features, gate = self.body(pictures, mixture)  # (N, C)
         # Pictures differ little beside what all have in common; without this the first epochs learn nothing.
-        pooled = functional.batch_norm(pooled, None, None, training=True, eps=BATCH_NORM_EPSILON)
-        return functional.linear(pooled, self.classifier[:, : pooled.shape[1]], self.bias)
-
-    def _residual(
-        self, layers: Sequence[Layer], op: str, values: Tensor, gate: Tensor, shortcut_gate: Tensor | None
-    ) -> Tensor:
-        *convolutions, addition = layers
-        branch_name, shortcut_name = addition.inputs
-        known = {convolutions[0].inputs[0]: values}
-        for layer in convolutions:
-            scale = gate if layer.name == branch_name else None
-            if layer.name == shortcut_name:
-                scale = shortcut_gate
-            known[layer.name] = self._unit(layer, known[layer.inputs[0]], op, scale)
-        shortcut = known[shortcut_name]
-        if shortcut_name not in {layer.name for layer in convolutions} and shortcut_gate is not None:
-            shortcut = shortcut * shortcut_gate
-        return functional.relu(known[branch_name] + shortcut)
-
-    def _unit(self, layer: Layer, values: Tensor, op: str, gate: Tensor | None = None) -> Tensor:
-        """Convolution, normalisation by the batch's statistics, and ReLU where the layer has one."""
-        key = _key(layer, op)
-        out, per_group = weight_shape(layer)[:2]
-        values = convolve(layer, values, self.weights[key][:out, :per_group])
-        scale, shift = self.scales[key][:out], self.shifts[key][:out]
+        features = functional.batch_norm(features, None, None, training=True, eps=BATCH_NORM_EPSILON)
         if gate is not None:
-            scale, shift = scale * gate, shift * gate
-        values = functional.batch_norm(
-            values, None, None, scale, shift, training=True, eps=BATCH_NORM_EPSILON
-        )
-        return functional.relu(values, inplace=True) if layer.relu else values
+            features = features * gate
+        return functional.linear(features, self.classifier[:, : features.shape[1]], self.bias)
 
 
-def _key(layer: Layer, op: str) -> str:
-    """Name of a convolution's shared weights: shortcuts and the stem do not depend on the operation."""
-    shared = layer.name if layer.name == "stem" or layer.name.endswith(".shortcut") else f"{layer.name}.{op}"
-    return shared.replace(".", "_")
+def _body(space: NetworkSpace, generator: torch.Generator) -> ResidualBody | SlotBody:
+    if isinstance(space, ResidualSpace):
+        return ResidualBody(space, generator)
+    if isinstance(space, SlotSpace):
+        return SlotBody(space, generator)
+    raise SettingsError(
+        f"network space {space.name!r} must be a SlotSpace or a ResidualSpace to have a supernet",
+        got=type(space).__name__,
+    )

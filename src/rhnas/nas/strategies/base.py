@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from rhnas.nas.expectation import CostLoss
+from rhnas.nas.supernet import SuperNet
 from rhnas.networks.spaces.base import Architecture
 from rhnas.seeds import Seeds
+from rhnas.settings import NasSettings
+
+MOMENTUM = 0.9
+"""Of the weights' SGD."""
+CLIP = 5.0
+"""Greatest norm of the weights' gradient (Liu et al., ICLR 2019)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one step may look at.
+
+    Attributes:
+        pictures: (N, C, H, W), that weights learn from.
+        labels: int64 (N,).
+        held_out: Pictures and labels that weights never see, where alpha learns from such; else None.
+        seeds: Of this step.
+        rate: Learning rate of the weights.
+        progress: Share of the search that is done, from 0 to 1.
+        cost: Added to alpha's loss, already weighted; None for accuracy alone.
+        learn: Whether alpha moves; False during warm-up.
+    """
+
+    pictures: Tensor
+    labels: Tensor
+    held_out: tuple[Tensor, Tensor] | None = None
+    seeds: Seeds
+    rate: float
+    progress: float = 0.0
+    cost: CostLoss | None = None
+    learn: bool = True
 
 
 @dataclass(frozen=True)
@@ -18,10 +52,10 @@ class StepResult:
     """What one batch showed.
 
     Attributes:
-        loss: Cross-entropy of the drawn network on the batch.
+        loss: Cross-entropy on the batch of what ran.
         accuracy: Fraction of the batch it got right.
         cost: The cost loss, nan where alpha did not learn or no cost was given.
-        architecture: The drawn network.
+        architecture: The drawn network; where many ran at once, the most likely one.
     """
 
     loss: float
@@ -31,42 +65,79 @@ class StepResult:
 
 
 class Strategy(ABC):
-    """Trains a supernet's weights and its alpha together.
+    """Trains a supernet's weights and its alpha.
 
     All state beyond the supernet's own is set in ``__init__``; randomness comes in with every step, so that
-    a step depends on nothing but the state and its seeds.
+    a step depends on nothing but the state and its turn. What strategies differ in is how alpha learns from
+    the loss; the gradient of the cost is that of its exact expectation in all of them (METHOD 2).
+
+    Args:
+        supernet: What is trained.
+        settings: Rates and the like.
     """
 
-    @abstractmethod
-    def step(
-        self,
-        pictures: Tensor,
-        labels: Tensor,
-        *,
-        seeds: Seeds,
-        rate: float,
-        cost: CostLoss | None,
-        learn: bool,
-    ) -> StepResult:
-        """One update on a batch.
+    held_out: ClassVar[float]
+    """Share of the training part kept from the weights for alpha; 0 where both learn from all of it."""
+    alpha_betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
+    """Of alpha's Adam; DARTS' for architecture parameters (Liu et al., ICLR 2019)."""
 
-        Args:
-            pictures: (N, C, H, W).
-            labels: int64 (N,).
-            seeds: Of this step.
-            rate: Learning rate of the weights.
-            cost: Added to alpha's loss, already weighted; None for accuracy alone.
-            learn: Whether alpha moves; False during warm-up.
-        """
+    def __init__(self, supernet: SuperNet, settings: NasSettings) -> None:
+        self.supernet = supernet
+        self.settings = settings
+        self.trained = supernet.trained()
+        self.weights = torch.optim.SGD(
+            self.trained,
+            lr=settings.learning_rate,
+            momentum=MOMENTUM,
+            weight_decay=settings.weight_decay,
+            nesterov=True,
+            foreach=True,
+        )
+        self.alpha = torch.optim.Adam([supernet.alpha], lr=settings.alpha_rate, betas=self.alpha_betas)
 
     @abstractmethod
+    def step(self, turn: Turn) -> StepResult:
+        """One update on a batch."""
+
+    def step_weights(self, loss: Tensor, rate: float) -> None:
+        """Backward pass, and one step of the weights alone."""
+        self.weights.zero_grad(set_to_none=True)
+        self.alpha.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.trained, CLIP)
+        for group in self.weights.param_groups:
+            group["lr"] = rate
+        self.weights.step()
+
+    def step_alpha(self, probabilities: Sequence[Tensor], cost: CostLoss | None) -> float:
+        """Add the gradient of the cost to that already in alpha, and step alpha; the cost loss or nan."""
+        spent = float("nan")
+        if cost is not None:
+            value = cost(probabilities)
+            value.backward()  # type: ignore[no-untyped-call]
+            spent = value.item()
+        self.alpha.step()
+        return spent
+
     def derive(self) -> Architecture:
-        """The network the search has arrived at."""
+        """The network the search has arrived at: the most probable option of every decision."""
+        return self.supernet.most_likely()
 
-    @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Optimizer states and the like, as tensors and plain values; the supernet is saved apart."""
+        """Both optimizers, as tensors and plain values; the supernet is saved apart."""
+        return {"weights": self.weights.state_dict(), "alpha": self.alpha.state_dict()}
 
-    @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``."""
+        self.weights.load_state_dict(state["weights"])
+        self.alpha.load_state_dict(state["alpha"])
+
+
+def accuracy_of(scores: Tensor, labels: Tensor) -> float:
+    """Fraction of scores (N, classes) whose highest is that of their label."""
+    return (scores.detach().argmax(1) == labels).float().mean().item()
+
+
+def held_out(turn: Turn) -> tuple[Tensor, Tensor]:
+    """Pictures and labels for alpha: those held out, or those of the weights where a caller holds none."""
+    return turn.held_out if turn.held_out is not None else (turn.pictures, turn.labels)

@@ -7,99 +7,39 @@ The cost's gradient is added after that multiplication, as the exact expectation
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from rhnas.nas.expectation import CostLoss
-from rhnas.nas.strategies.base import StepResult, Strategy
-from rhnas.nas.supernet import SuperNet
-from rhnas.networks.spaces.base import Architecture
-from rhnas.seeds import Seeds
-from rhnas.settings import NasSettings
-
-MOMENTUM = 0.9
-"""Of the weights' SGD."""
-ALPHA_BETAS = (0.5, 0.999)
-"""Of alpha's Adam, as DARTS uses for architecture parameters (Liu et al., ICLR 2019)."""
-CLIP = 5.0
-"""Greatest norm of the weights' gradient (Liu et al., ICLR 2019)."""
+from rhnas.nas.strategies.base import StepResult, Strategy, Turn, accuracy_of
 
 
 @final
 class Dsnas(Strategy):
-    """The strategy ``dsnas``.
+    """The strategy ``dsnas``; ``settings.freeze`` is the lead from which a decision is fixed."""
 
-    Args:
-        supernet: What is trained.
-        settings: Rates and the lead from which a decision is frozen.
-    """
+    held_out = 0.0
 
-    def __init__(self, supernet: SuperNet, settings: NasSettings) -> None:
-        self.supernet = supernet
-        self.settings = settings
-        self.trained = supernet.trained()
-        self.weights = torch.optim.SGD(
-            self.trained,
-            lr=settings.learning_rate,
-            momentum=MOMENTUM,
-            weight_decay=settings.weight_decay,
-            nesterov=True,
-            foreach=True,
-        )
-        self.alpha = torch.optim.Adam([supernet.alpha], lr=settings.alpha_rate, betas=ALPHA_BETAS)
-
-    def step(
-        self,
-        pictures: Tensor,
-        labels: Tensor,
-        *,
-        seeds: Seeds,
-        rate: float,
-        cost: CostLoss | None,
-        learn: bool,
-    ) -> StepResult:
+    def step(self, turn: Turn) -> StepResult:
         """One draw, one backward pass, one step of weights and alpha."""
-        draw = self.supernet.draw(torch.Generator().manual_seed(seeds.integer()))
-        self.weights.zero_grad(set_to_none=True)
-        self.alpha.zero_grad(set_to_none=True)
-        scores = self.supernet(pictures, draw)  # (N, classes)
-        loss = functional.cross_entropy(scores, labels)
-        (loss + draw.log_probability).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.trained, CLIP)
-        for group in self.weights.param_groups:
-            group["lr"] = rate
-        self.weights.step()
-        spent = self._learn(draw.gates.grad, cost) if learn else float("nan")
-        accuracy = (scores.detach().argmax(1) == labels).float().mean()
-        return StepResult(loss.item(), accuracy.item(), spent, draw.architecture)
+        draw = self.supernet.draw(torch.Generator().manual_seed(turn.seeds.integer()))
+        scores = self.supernet(turn.pictures, draw.mixture)  # (N, classes)
+        loss = functional.cross_entropy(scores, turn.labels)
+        self.step_weights(loss + draw.log_probability, turn.rate)
+        # A network without a way from picture to features (nasbench201 has some) earns nothing.
+        rewards = torch.zeros_like(draw.gates) if draw.gates.grad is None else draw.gates.grad
+        spent = self._learn(rewards, turn.cost) if turn.learn else float("nan")
+        return StepResult(loss.item(), accuracy_of(scores, turn.labels), spent, draw.architecture)
 
-    def _learn(self, rewards: Tensor | None, cost: CostLoss | None) -> float:
+    def _learn(self, rewards: Tensor, cost: CostLoss | None) -> float:
         """Move alpha by reward and cost; its gradient holds d log p / d alpha when this is called."""
-        if rewards is None or self.supernet.alpha.grad is None:
-            raise RuntimeError("the gates must have taken part in the loss")
+        if self.supernet.alpha.grad is None:
+            raise RuntimeError("log p must have taken part in the loss")
         self.supernet.alpha.grad.mul_(rewards[:, None])
-        spent = float("nan")
-        if cost is not None:
-            value = cost(self.supernet.distribution())
-            value.backward()  # type: ignore[no-untyped-call]
-            spent = value.item()
-        self.alpha.step()
+        spent = self.step_alpha(self.supernet.distribution(), cost)
         if self.settings.freeze < 1:
             self.supernet.freeze(self.settings.freeze)
         return spent
-
-    def derive(self) -> Architecture:
-        """The most probable option of every decision."""
-        return self.supernet.most_likely()
-
-    def state(self) -> dict[str, Any]:
-        """Both optimizers."""
-        return {"weights": self.weights.state_dict(), "alpha": self.alpha.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``."""
-        self.weights.load_state_dict(state["weights"])
-        self.alpha.load_state_dict(state["alpha"])

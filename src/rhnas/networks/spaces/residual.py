@@ -2,148 +2,23 @@
 
 A network is a stem, stages of residual blocks, average pooling and a dense layer. The first block of a
 stage may change width and resolution; its shortcut is then a 1x1 convolution, everywhere else it is the
-identity. A stage of depth d runs its first d blocks, the others are skipped.
+identity. With ``linear`` blocks are those of MobileNetV2: no shortcut where the shape changes, and no ReLU
+after an addition. A stage of depth d runs its first d blocks, the others are skipped.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from math import gcd
 
 from rhnas.errors import SettingsError
 from rhnas.networks.spaces.base import Architecture, Decision, LayerTerm, NetworkSpace
+from rhnas.networks.spaces.blocks import BRANCHES, GROUP_WIDTH, BlockShape, block_layers, separable_layers
 from rhnas.workload import PICTURE, Layer, LayerKind, Workload
 
 Cells = dict[tuple[int, ...], tuple[Layer, ...]]
-
-GROUP_WIDTH = 8
-"""Channels per group that a grouped block aims for; every width of a space is a multiple of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockShape:
-    """Where a block stands: its name, what it reads, and the shapes it must turn into one another.
-
-    Attributes:
-        name: Prefix of its layers' names.
-        source: Name of the layer it reads.
-        channels: (in, out).
-        size: Input (height, width).
-        stride: Of the block, both directions.
-    """
-
-    name: str
-    source: str
-    channels: tuple[int, int]
-    size: tuple[int, int]
-    stride: int
-
-    @property
-    def output_size(self) -> tuple[int, int]:
-        """Output (height, width)."""
-        return -(-self.size[0] // self.stride), -(-self.size[1] // self.stride)
-
-
-@dataclass(frozen=True)
-class _Conv:
-    """One convolution of a residual branch."""
-
-    out: int
-    kernel: int
-    stride: int = 1
-    groups: int = 1
-
-
-def _dense(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
-    return (_Conv(cout, 3, stride),)
-
-
-def _bottleneck(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
-    middle = cout // 2
-    return _Conv(middle, 1), _Conv(middle, 3, stride), _Conv(cout, 1)
-
-
-def _fused(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
-    return _Conv(2 * cin, 3, stride), _Conv(cout, 1)
-
-
-def _inverted(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
-    middle = 3 * cin
-    return _Conv(middle, 1), _Conv(middle, 3, stride, middle), _Conv(cout, 1)
-
-
-def _grouped(cin: int, cout: int, stride: int) -> tuple[_Conv, ...]:
-    return _Conv(cout, 3, stride, gcd(cin, cout) // GROUP_WIDTH), _Conv(cout, 1)
-
-
-BRANCHES: dict[str, Callable[[int, int, int], tuple[_Conv, ...]]] = {
-    "dense": _dense,
-    "bottleneck": _bottleneck,
-    "fused_e2": _fused,
-    "inverted_e3_k3": _inverted,
-    "grouped": _grouped,
-}
-"""Block operations: (input width, output width, stride) to the convolutions of the residual branch.
-
-``e`` is the expansion over the input width, ``k`` the depthwise kernel. A ReLU follows every convolution
-but the last, whose ReLU follows the residual addition.
-"""
-
-
-def block_layers(op: str, shape: BlockShape) -> tuple[Layer, ...]:
-    """The layers of one residual block: the branch, the shortcut where shapes differ, the addition.
-
-    Args:
-        op: A key of ``BRANCHES``.
-        shape: Where the block stands.
-
-    Example:
-        >>> shape = BlockShape(name="b", source="stem", channels=(16, 32), size=(8, 8), stride=2)
-        >>> [layer.name for layer in block_layers("fused_e2", shape)]
-        ['b.conv1', 'b.conv2', 'b.shortcut', 'b.add']
-    """
-    cin, cout = shape.channels
-    convs = BRANCHES[op](cin, cout, shape.stride)
-    layers: list[Layer] = []
-    source, channels, size = shape.source, cin, shape.size
-    for index, conv in enumerate(convs, start=1):
-        layer = Layer(
-            name=f"{shape.name}.conv{index}",
-            channels=(channels, conv.out),
-            size=size,
-            kernel=(conv.kernel, conv.kernel),
-            stride=(conv.stride, conv.stride),
-            padding=(conv.kernel // 2, conv.kernel // 2),
-            groups=conv.groups,
-            relu=index < len(convs),
-            inputs=(source,),
-        )
-        layers.append(layer)
-        source, channels, size = layer.name, conv.out, layer.output_size
-    shortcut = shape.source
-    if cin != cout or shape.stride != 1:
-        shortcut = f"{shape.name}.shortcut"
-        layers.append(
-            Layer(
-                name=shortcut,
-                channels=(cin, cout),
-                size=shape.size,
-                stride=(shape.stride, shape.stride),
-                inputs=(shape.source,),
-            )
-        )
-    addition = Layer(
-        name=f"{shape.name}.add",
-        kind=LayerKind.ADD,
-        channels=(cout, cout),
-        size=size,
-        relu=True,
-        inputs=(source, shortcut),
-    )
-    return (*layers, addition)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +46,13 @@ class ResidualSettings:
         classes: Outputs of the final dense layer.
         stem_widths: Candidate widths of the first 3x3 convolution.
         stem_pool: Whether a 2x2 max pooling follows the stem.
+        stem_stride: Of the stem's first convolution.
+        stem_separable: Channels of that convolution where a depthwise separable one leads from it to the
+            stem's width (MobileNetV2's first block); None where it has the stem's width itself.
         stages: The stages, in order.
         ops: Candidate operations of every block, keys of ``BRANCHES``.
+        linear: Whether blocks are linear bottlenecks: added only where shapes agree, and not rectified.
+        head_width: Channels of a 1x1 convolution before the average pooling; None for none.
     """
 
     name: str
@@ -180,8 +60,12 @@ class ResidualSettings:
     classes: int
     stem_widths: tuple[int, ...]
     stem_pool: bool = False
+    stem_stride: int = 1
+    stem_separable: int | None = None
     stages: tuple[StageSettings, ...]
     ops: tuple[str, ...]
+    linear: bool = False
+    head_width: int | None = None
 
     def __post_init__(self) -> None:
         unknown = [op for op in self.ops if op not in BRANCHES]
@@ -260,29 +144,36 @@ class ResidualSpace(NetworkSpace):
         return tuple(found)
 
     def stem(self, width: int) -> tuple[Layer, ...]:
-        """The first convolution and, where the space has one, its pooling."""
+        """The first convolution and, where the space has them, a separable one and a pooling."""
+        settings = self.settings
         depth, *size = self.picture
-        convolution = Layer(
-            name="stem",
-            channels=(depth, width),
-            size=(size[0], size[1]),
-            kernel=(3, 3),
-            padding=(1, 1),
-            relu=True,
-            inputs=(PICTURE,),
-        )
-        if not self.settings.stem_pool:
-            return (convolution,)
-        pool = Layer(
-            name="maxpool",
-            kind=LayerKind.MAX_POOL,
-            channels=(width, width),
-            size=convolution.output_size,
-            kernel=(2, 2),
-            stride=(2, 2),
-            inputs=("stem",),
-        )
-        return convolution, pool
+        layers = [
+            Layer(
+                name="stem",
+                channels=(depth, settings.stem_separable or width),
+                size=(size[0], size[1]),
+                kernel=(3, 3),
+                stride=(settings.stem_stride, settings.stem_stride),
+                padding=(1, 1),
+                relu=True,
+                inputs=(PICTURE,),
+            )
+        ]
+        if settings.stem_separable:
+            layers += separable_layers("stem", (settings.stem_separable, width), layers[0].output_size)
+        if settings.stem_pool:
+            layers.append(
+                Layer(
+                    name="maxpool",
+                    kind=LayerKind.MAX_POOL,
+                    channels=(width, width),
+                    size=layers[-1].output_size,
+                    kernel=(2, 2),
+                    stride=(2, 2),
+                    inputs=(layers[-1].name,),
+                )
+            )
+        return tuple(layers)
 
     def block(
         self, stage: int, block: int, op: str, channels: tuple[int, int], source: str | None = None
@@ -307,6 +198,7 @@ class ResidualSpace(NetworkSpace):
                 size=self.sizes[stage] if block == 0 else self.sizes[stage + 1],
                 stride=self.settings.stages[stage].stride if block == 0 else 1,
             ),
+            linear=self.settings.linear,
         )
 
     def _source(self, stage: int, block: int) -> str:
@@ -314,11 +206,16 @@ class ResidualSpace(NetworkSpace):
             return f"stage{stage + 1}.block{block}.add"
         if stage > 0:
             return f"stage{stage}.block{max(self.settings.stages[stage - 1].depths)}.add"
-        return "maxpool" if self.settings.stem_pool else "stem"
+        return self.stem(self.settings.stem_widths[0])[-1].name
 
     def head(self, width: int, source: str) -> tuple[Layer, ...]:
-        """Average pooling over the whole picture and the dense layer."""
+        """The 1x1 convolution where the space has one, average pooling over all pixels, the dense layer."""
         size = self.sizes[-1]
+        layers: list[Layer] = []
+        if self.settings.head_width:
+            channels = (width, self.settings.head_width)
+            layers.append(Layer(name="head", channels=channels, size=size, relu=True, inputs=(source,)))
+            source, width = "head", self.settings.head_width
         pool = Layer(
             name="avgpool",
             kind=LayerKind.AVG_POOL,
@@ -329,7 +226,7 @@ class ResidualSpace(NetworkSpace):
             inputs=(source,),
         )
         dense = Layer(name="fc", kind=LayerKind.DENSE, channels=(width, self.classes), inputs=("avgpool",))
-        return pool, dense
+        return (*layers, pool, dense)
 
     def widths(self, architecture: Architecture) -> tuple[int, ...]:
         """The stem's width, then every stage's."""
