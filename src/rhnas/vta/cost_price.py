@@ -172,8 +172,7 @@ class Work(NamedTuple):
     """Cycles of a layer by what they do; ``setup`` happens once, before the first tile.
 
     ``uops`` is the part of it before the first biases, ``constants`` are their beats: the read port serves
-    them when the load under way has sent its requests. ``each_input`` is one instruction's part of the
-    inputs.
+    them when the load under way has sent its requests. ``each_input`` is what an input instruction takes.
     """
 
     inputs: int
