@@ -6,42 +6,49 @@ from amaranth.lib.wiring import In, Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import ALU_OPCODE_BITS, IMMEDIATE_BITS, AluOp
-from rhnas.vta.rtl.accumulators import ACC_BITS, delayed, forwarded
+from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
+from rhnas.vta.rtl.instances import ALU_MODULE, instance
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 SHIFT_BITS = 5
 """A shift counts by the low five bits of its amount's magnitude, as upstream (``TensorAlu.scala``)."""
-ALU_CYCLES = WALK_CYCLES + 2
+ALU_CYCLES = WALK_CYCLES + ACC_CYCLES + 1
 """From an immediate step's micro-op address to its result register; a tensor step takes one more."""
 
 
 class AluLane(wiring.Component):
-    """One 32-bit lane, combinational: ``result = x op y``.
+    """One 32-bit lane: ``result = x op y``, with the ``next_y`` of the cycle before as y.
 
     SHR shifts left where y is negative, CLP clips x to [-y, y], MOV gives y, MUL multiplies the low bytes.
+    Only x may come from the result of the cycle before, so that what depends on y alone is ready.
     """
 
     opcode: In(ALU_OPCODE_BITS)
-    x: In(signed(ACC_BITS))
-    y: In(signed(ACC_BITS))
-    result: Out(signed(ACC_BITS))
+    x: In(ACC_BITS)
+    next_y: In(ACC_BITS)
+    result: Out(ACC_BITS)
 
     def __init__(self) -> None:
         super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        x, y = self.x, self.y
-        low = (-y)[:SHIFT_BITS]
+        x = self.x.as_signed()
+        y = delayed(m, self.next_y.as_signed(), reset_less=True)
+        minus_y = delayed(m, (-self.next_y.as_signed())[:ACC_BITS].as_signed(), reset_less=True)
+        least_y = delayed(m, self.next_y == 1 << (ACC_BITS - 1))
         right = x >> y[:SHIFT_BITS]
-        left = (x.as_unsigned() << low)[:ACC_BITS]
+        left = (x.as_unsigned() << minus_y[:SHIFT_BITS])[:ACC_BITS]
+        # -y of the least y has no 32 bits: no x is below it.
+        below = (x < minus_y) & ~least_y
+        less = x < y
         results: dict[AluOp, Value] = {
-            AluOp.MIN: Mux(x < y, x, y),
-            AluOp.MAX: Mux(x > y, x, y),
+            AluOp.MIN: Mux(less, x, y),
+            AluOp.MAX: Mux(less, y, x),
             AluOp.ADD: x + y,
-            AluOp.SHR: Mux(y < 0, left.as_signed(), right),
+            AluOp.SHR: Mux(y[-1], left.as_signed(), right),
             AluOp.MUL: x[:8].as_signed() * y[:8].as_signed(),
-            AluOp.CLP: Mux(x > y, y, Mux(x < -y, -y, x)),
+            AluOp.CLP: Mux(x > y, y, Mux(below, minus_y, x)),
             AluOp.MOV: y,
         }
         with m.Switch(self.opcode):
@@ -84,27 +91,22 @@ class AluCore(wiring.Component):
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
         m.d.comb += walk.halved.eq(~self.use_imm)
-        # Cycle t: a step's indices are out and its source is read. t+1: the source is there; an immediate
-        # operation is due, a tensor one reads its destination. t+2: the tensor operation is due.
-        dst = delayed(m, walk.dst)
+        # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
+        # destination. t+2: the source is there; an immediate operation is due. t+3: the tensor one is.
         second, second_last = Signal(), Signal()
         m.d.sync += [second.eq(walk.valid & ~self.use_imm), second_last.eq(walk.last & ~self.use_imm)]
-        m.d.comb += self.acc_index.eq(Mux(second, dst, walk.src))
-        valid, last = delayed(m, walk.valid), delayed(m, walk.last)
-        due = Mux(self.use_imm, valid, delayed(m, second))
-        due_last = Mux(self.use_imm, last, delayed(m, second_last))
+        m.d.comb += self.acc_index.eq(Mux(second, delayed(m, walk.dst), walk.src))
+        dst = delayed(m, walk.dst, ACC_CYCLES)
+        valid, last = delayed(m, walk.valid, ACC_CYCLES), delayed(m, walk.last, ACC_CYCLES)
+        due = Mux(self.use_imm, valid, delayed(m, second, ACC_CYCLES))
+        due_last = Mux(self.use_imm, last, delayed(m, second_last, ACC_CYCLES))
         due_index = Mux(self.use_imm, dst, delayed(m, dst))
-        fresh = forwarded(m, self, delayed(m, self.acc_index))
-        source = delayed(m, fresh)
+        fresh = forwarded(m, self, due, due_index)
         m.d.sync += [self.write.eq(due), self.done.eq(due_last), self.write_index.eq(due_index)]
         results = []
         for i in range(self.lanes):
-            m.submodules[f"lane_{i}"] = lane = AluLane()
-            m.d.comb += [
-                lane.opcode.eq(self.opcode),
-                lane.x.eq(fresh.word_select(i, ACC_BITS)),
-                lane.y.eq(Mux(self.use_imm, self.imm, source.word_select(i, ACC_BITS).as_signed())),
-            ]
-            results.append(lane.result)
-        m.d.sync += self.write_data.eq(Cat(*results))
+            source = fresh.word_select(i, ACC_BITS)
+            inputs = {"opcode": self.opcode, "x": source, "next_y": Mux(self.use_imm, self.imm, source)}
+            results.append(instance(m, platform, ALU_MODULE, f"lane_{i}", AluLane(), **inputs)["result"])
+        m.d.comb += self.write_data.eq(delayed(m, Cat(*results), reset_less=True))
         return m
