@@ -1,13 +1,16 @@
 """The ALU core: element-wise operations on accumulator tensors through one read and one write port."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from collections.abc import Mapping
+from typing import ClassVar
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import ALU_OPCODE_BITS, IMMEDIATE_BITS, AluOp
 from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
-from rhnas.vta.rtl.instances import ALU_MODULE, instance
+from rhnas.vta.rtl.instances import Repeated
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 SHIFT_BITS = 5
@@ -23,39 +26,52 @@ class AluLane(wiring.Component):
     Only x may come from the result of the cycle before, so that what depends on y alone is ready.
     """
 
-    opcode: In(ALU_OPCODE_BITS)
-    x: In(ACC_BITS)
-    next_y: In(ACC_BITS)
-    result: Out(ACC_BITS)
+    PORTS: ClassVar[Mapping[str, Member]] = {
+        "opcode": In(ALU_OPCODE_BITS),
+        "x": In(ACC_BITS),
+        "next_y": In(ACC_BITS),
+        "result": Out(ACC_BITS),
+    }
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(dict(self.PORTS))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        x = self.x.as_signed()
-        y = delayed(m, self.next_y.as_signed(), reset_less=True)
-        minus_y = delayed(m, (-self.next_y.as_signed())[:ACC_BITS].as_signed(), reset_less=True)
-        least_y = delayed(m, self.next_y == 1 << (ACC_BITS - 1))
-        right = x >> y[:SHIFT_BITS]
-        left = (x.as_unsigned() << minus_y[:SHIFT_BITS])[:ACC_BITS]
+        x, next_y = self.x.as_signed(), self.next_y.as_signed()
+        y, next_minus_y = delayed(m, next_y, reset_less=True), (-next_y)[:ACC_BITS].as_signed()
+        minus_y = delayed(m, next_minus_y, reset_less=True)
         # -y of the least y has no 32 bits: no x is below it.
-        below = (x < minus_y) & ~least_y
-        less = x < y
-        results: dict[AluOp, Value] = {
-            AluOp.MIN: Mux(less, x, y),
-            AluOp.MAX: Mux(less, y, x),
-            AluOp.ADD: x + y,
-            AluOp.SHR: Mux(y[-1], left.as_signed(), right),
-            AluOp.MUL: x[:8].as_signed() * y[:8].as_signed(),
-            AluOp.CLP: Mux(x > y, y, Mux(below, minus_y, x)),
-            AluOp.MOV: y,
-        }
+        has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
+        greater, below = x > y, (x < minus_y) & has_minus_y
+        clips = self.opcode == AluOp.CLP.value
+        takes_y = (self.opcode == AluOp.MOV.value) | (greater ^ (self.opcode == AluOp.MAX.value))
+        chosen = Mux(takes_y, y, Mux(clips & below, minus_y, x))
         with m.Switch(self.opcode):
-            for operation, result in results.items():
-                with m.Case(operation.value):
-                    m.d.comb += self.result.eq(result)
+            with m.Case(AluOp.ADD.value):
+                m.d.comb += self.result.eq(x + y)
+            with m.Case(AluOp.SHR.value):
+                m.d.comb += self.result.eq(self._shifted(m, y, next_minus_y))
+            with m.Case(AluOp.MUL.value):
+                m.d.comb += self.result.eq(x[:8].as_signed() * y[:8].as_signed())
+            with m.Default():
+                m.d.comb += self.result.eq(chosen)
         return m
+
+    def _shifted(self, m: Module, y: Signal, next_minus_y: Value) -> Value:
+        """One rotation for both directions: right by y or left by -y is right by y modulo 32; then a mask."""
+        ones = Const((1 << ACC_BITS) - 1, ACC_BITS)
+        right, left = ones >> self.next_y[:SHIFT_BITS], (ones << next_minus_y[:SHIFT_BITS])[:ACC_BITS]
+        mask = delayed(m, Mux(self.next_y[-1], left, right), reset_less=True)
+        rotated = self.x.rotate_right(0)
+        for bit in range(SHIFT_BITS):
+            rotated = Mux(y[bit], rotated.rotate_right(1 << bit), rotated)
+        sign = self.x[-1] & ~y[-1]
+        return Value.cast(rotated & mask | ~mask & sign.replicate(ACC_BITS))
+
+
+LANE = Repeated("alu_lane", AluLane.PORTS, AluLane)
+"""What the ALU consists of."""
 
 
 class AluCore(wiring.Component):
@@ -106,7 +122,12 @@ class AluCore(wiring.Component):
         results = []
         for i in range(self.lanes):
             source = fresh.word_select(i, ACC_BITS)
-            inputs = {"opcode": self.opcode, "x": source, "next_y": Mux(self.use_imm, self.imm, source)}
-            results.append(instance(m, platform, ALU_MODULE, f"lane_{i}", AluLane(), **inputs)["result"])
+            inputs = {
+                "opcode": self.opcode,
+                "x": source,
+                "next_y": Mux(self.use_imm, self.imm, source)[:ACC_BITS],
+            }
+            lane = LANE.place(m, platform, f"lane_{i}", **inputs)
+            results.append(lane["result"])
         m.d.comb += self.write_data.eq(delayed(m, Cat(*results), reset_less=True))
         return m

@@ -14,10 +14,9 @@ from amaranth.lib.wiring import Out
 
 from rhnas.errors import MissingToolError, ToolFailedError
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.rtl.alu import AluLane
+from rhnas.vta.rtl.alu import LANE, AluLane
 from rhnas.vta.rtl.axi import control_port, memory_port
-from rhnas.vta.rtl.gemm import array_lane
-from rhnas.vta.rtl.instances import ALU_MODULE, DOT_MODULE
+from rhnas.vta.rtl.gemm import DOT_MODULE, array_lane
 from rhnas.vta.rtl.target import GENERIC, Target
 from rhnas.vta.rtl.top import Accelerator
 
@@ -43,7 +42,7 @@ def verilog_of(config: AcceleratorConfig, target: Target = GENERIC) -> str:
         for name, member in bus.signature.members.items():
             direction = PortDirection.Output if member.flow is Out else PortDirection.Input
             ports[f"{prefix}_{name}"] = (getattr(bus, name), direction)
-    lanes = {DOT_MODULE: array_lane(config, target), ALU_MODULE: AluLane()}
+    lanes = {DOT_MODULE: array_lane(config, target), LANE.module: AluLane()}
     texts = [module_verilog(name, lane) for name, lane in lanes.items()]
     return "\n".join([convert(top, TOP, ports, target), *texts])
 

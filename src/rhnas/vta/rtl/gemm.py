@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
-from rhnas.vta.rtl.instances import DOT_MODULE, instance
+from rhnas.vta.rtl.instances import Repeated
 from rhnas.vta.rtl.target import (
     GENERIC,
     OPERAND_BITS,
@@ -22,6 +24,8 @@ from rhnas.vta.rtl.target import (
 )
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
+DOT_MODULE = "dot_products"
+"""Verilog module of a lane of the array."""
 DOT_CYCLES = 5
 """Two operand registers, product registers, and two registers in the adder tree."""
 GEMM_CYCLES = WALK_CYCLES + 1 + DOT_CYCLES + 1
@@ -61,6 +65,16 @@ class Lanes:
         return [places[i : i + self.outputs] for i in range(0, len(places), self.outputs)]
 
 
+def dot_bits(length: int) -> int:
+    """Width of a dot product of int8 vectors.
+
+    Example:
+        >>> dot_bits(16)
+        20
+    """
+    return PRODUCT_BITS + (length - 1).bit_length()
+
+
 class DotProducts(wiring.Component):
     """One or two dot products of int8 vectors with a shared one, ``DOT_CYCLES`` later; one a cycle.
 
@@ -77,15 +91,14 @@ class DotProducts(wiring.Component):
     def __init__(self, length: int, outputs: int, target: Target = GENERIC, hard: int = 0) -> None:
         self.length, self.outputs = length, outputs
         self.target, self.hard = target, hard
-        self.sum_bits = PRODUCT_BITS + length.bit_length()
+        self.sum_bits = dot_bits(length)
+        super().__init__(dict(self.ports(length, outputs)))
+
+    @staticmethod
+    def ports(length: int, outputs: int) -> Mapping[str, Member]:
+        """Vectors and sums, those of one kind side by side."""
         vector = length * OPERAND_BITS
-        super().__init__(
-            {
-                "shared": In(vector),
-                "others": In(outputs * vector),
-                "sums": Out(outputs * self.sum_bits),
-            }
-        )
+        return {"shared": In(vector), "others": In(outputs * vector), "sums": Out(outputs * dot_bits(length))}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -180,21 +193,20 @@ class GemmCore(wiring.Component):
         config = self.config
         lanes = Lanes(config.batch, config.block_out)
         members = lanes.members()
+        shape = config.block_in, lanes.outputs
+        lane = Repeated(DOT_MODULE, DotProducts.ports(*shape), partial(DotProducts, *shape))
         vector = config.block_in * OPERAND_BITS
         sums: dict[tuple[int, int], Value] = {}
-        for number, places in enumerate(members):
+        for places in members:
             row, column = places[0]
             rows = Cat(*(self.inp_data.word_select(r, vector) for r in dict.fromkeys(r for r, _ in places)))
             columns = Cat(
                 *(self.wgt_data.word_select(c, vector) for c in dict.fromkeys(c for _, c in places))
             )
             shared, others = (rows, columns) if lanes.by_column else (columns, rows)
-            lane = DotProducts(config.block_in, lanes.outputs)
-            made = instance(
-                m, platform, DOT_MODULE, f"lane_{row}_{column}", lane, shared=shared, others=others
-            )
+            made = lane.place(m, platform, f"lane_{row}_{column}", shared=shared, others=others)
             for k, place in enumerate(places):
-                sums[place] = made["sums"].word_select(k, lane.sum_bits).as_signed()
+                sums[place] = made["sums"].word_select(k, dot_bits(config.block_in)).as_signed()
         return [sums[row, column] for row in range(config.batch) for column in range(config.block_out)]
 
 

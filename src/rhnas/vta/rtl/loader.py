@@ -175,6 +175,7 @@ class Loader(wiring.Component):
             )
             for lane in range(lanes)
         ]
+        placed = delayed(m, begun)
         next_low = (low + self.x_stride)[: log2(lanes)] if lanes > 1 else Const(0, 1)
         with m.If(self.start):
             first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
@@ -184,7 +185,7 @@ class Loader(wiring.Component):
                 position.eq(-first),
                 part.eq(0),
             ]
-        with m.Elif(delayed(m, begun)):
+        with m.Elif(placed):
             m.d.sync += row_index.eq(self.sram_base + lead)
         with m.Elif(self.data_valid):
             m.d.sync += [part.eq(Mux(part_end, 0, part + 1)), position.eq(position + Mux(part_end, lanes, 0))]

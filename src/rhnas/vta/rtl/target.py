@@ -7,6 +7,8 @@ from importlib.resources import files
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
 
+from rhnas.vta.fpga import Fpga
+
 OPERAND_BITS = 8
 PRODUCT_BITS = 2 * OPERAND_BITS
 MODELS = "primitives.v"
@@ -51,8 +53,14 @@ class Target:
 
 
 GENERIC = Target(family="generic")
-TARGETS = {"generic": GENERIC, "xc7": Target(family="xc7", shared=2), "ecp5": Target(family="ecp5")}
-"""Families without a part: no multiplier is used."""
+"""Plain arithmetic, for simulation and for any other tool."""
+
+
+def target_of(part: Fpga | None) -> Target:
+    """The target that uses a part's multipliers; ``GENERIC`` without a part."""
+    if part is None:
+        return GENERIC
+    return Target(family=part.family, dsps=part.dsps, shared=part.products_per_dsp)
 
 
 def primitive_models() -> str:
