@@ -79,7 +79,7 @@ def _unit(name: str, texts: Mapping[str, str]) -> Unit:
         parts.append("\n".join(["(* blackbox *)", _renamed(header, child, box), *ports, "endmodule"]))
     text = "\n".join(parts) + "\n"
     numbers: dict[str, str] = {}
-    text = GENERATED.sub(lambda match: numbers.setdefault(match.group(), f"\n${len(numbers)}"), text)
+    text = GENERATED.sub(lambda match: numbers.setdefault(match.group(), f"\\g${len(numbers)}"), text)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Unit(name=name, key=key, text=text.replace("u_KEY", f"u_{key}"), children=children)
 

@@ -1,8 +1,8 @@
 """What a design takes of an FPGA, synthesized by Yosys module by module.
 
-Hierarchy is kept: every distinct module is synthesized once, with its children as black boxes, and counted as
-often as it occurs; so one lane stands for all lanes, and results of modules that designs share are reused from
-the cache. Memories stay macros: block RAM of the family, or black boxes where the family is generic.
+Hierarchy is kept: every distinct module is synthesized once, with its children as black boxes, and counted
+as often as it occurs; so one lane stands for all lanes, and results of modules that designs share are reused
+from the cache. Memories stay macros: block RAM of the family, or black boxes where the family is generic.
 """
 
 from __future__ import annotations
