@@ -8,10 +8,12 @@ import pytest
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.fpga import LFE5U_85F, XC7Z020
+from rhnas.vta.fpga import LFE5U_85F, PARTS, XC7Z020
+from rhnas.vta.resources import hard_multipliers
 from rhnas.vta.rtl.emit import module_verilog, verilog_of
 from rhnas.vta.rtl.gemm import DOT_CYCLES, DotProducts, array_lane, dot_bits
 from rhnas.vta.rtl.target import GENERIC, Target, primitive_models, target_of
+from rhnas.vta.spaces import VTA_WIDE
 from rhnas.vta.verilate import build_model
 
 from .test_accelerator import needs_tools
@@ -41,8 +43,8 @@ def run_lane(target, hard, shared, others, folder):
     text = module_verilog("accelerator", lane) + primitive_models()
     library = ctypes.CDLL(str(build_model(text, 8, folder, harness=HARNESS)))
     sums = np.zeros(len(shared), dtype=np.uint64)
-    packed = np.ascontiguousarray(shared).view(np.uint32).reshape(-1)
-    pairs = np.ascontiguousarray(others).view(np.uint64).reshape(-1)
+    packed = shared.view(np.uint32).reshape(-1)
+    pairs = others.reshape(len(others), -1).view(np.uint64).reshape(-1)
     pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (packed, pairs, sums)]
     library.run(ctypes.c_uint(len(shared)), *pointers)
     bits = dot_bits(LENGTH)
@@ -72,6 +74,18 @@ def test_multipliers_go_as_far_as_the_part_has_them():
     assert array_lane(config, GENERIC).hard == 0
     assert array_lane(config, target_of(XC7Z020)).hard == 16, "8 lanes of 16 DSP48 are 128 of 220"
     assert array_lane(config, target_of(LFE5U_85F)).hard == 9, "8 lanes of 9 x 2 MULT18 are 144 of 156"
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: part.name)
+def test_the_resource_model_counts_the_multipliers_of_the_lanes(part):
+    rows = VTA_WIDE.decode(VTA_WIDE.feasible().sample(200, np.random.default_rng(0)))
+    counted = hard_multipliers(rows, part)
+    target = target_of(part)
+    for index, dsps in enumerate(counted):
+        config = AcceleratorConfig.from_row(rows.row(index))
+        lane = array_lane(config, target)
+        lanes = config.batch * config.block_out // lane.outputs
+        assert dsps == lanes * lane.hard * target.per_position(lane.outputs), config.name
 
 
 def test_one_lane_is_emitted_and_instantiated():
