@@ -17,7 +17,7 @@ from rhnas.vta.resources import (
     hard_multipliers,
     lut_ram_luts,
 )
-from rhnas.vta.rules import KEYS
+from rhnas.vta.rules import KEYS, macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_INTEL, VTA_WIDE
 
 SMALLER = {**DEFAULT, "LOG_UOP_BUFF_SIZE": 13, "LOG_WGT_BUFF_SIZE": 17}
@@ -53,14 +53,16 @@ def test_which_parts_the_default_fits():
 def test_two_products_share_a_multiplier_where_they_can():
     batch = DesignBatch.of(DEFAULT, {**DEFAULT, "LOG_BLOCK_IN": 6, "LOG_BLOCK_OUT": 0})
     assert hard_multipliers(batch, XC7Z020).tolist() == [128, 64]
-    assert hard_multipliers(batch, LFE5U_85F).tolist() == [156, 64], "too narrow to share"
+    assert hard_multipliers(batch, LFE5U_85F).tolist() == [144, 64], (
+        "too narrow to share; 9 of 16 in every lane"
+    )
 
 
 def test_multipliers_beyond_the_hard_ones_are_made_of_tables():
     larger = DesignBatch.of({**DEFAULT, "LOG_BLOCK_IN": 5, "LOG_BLOCK_OUT": 5})
     used = estimate(larger, XC7Z020)
-    assert int(used.dsps[0]) == 220
-    soft = 1024 - 2 * 220
+    assert int(used.dsps[0]) == 16 * (220 // 16)
+    soft = 1024 - 2 * 16 * (220 // 16)
     assert int(used.luts[0]) > soft * XC7Z020.luts_per_multiplier
 
 
@@ -109,7 +111,10 @@ def test_more_of_anything_never_takes_less(part):
         more[:, axis] = np.minimum(more[:, axis] + 1, VTA_WIDE.shape[axis] - 1)
         kept = VTA_WIDE.feasible().contains(more)
         before, after = (estimate(VTA_WIDE.decode(i[kept]), part) for i in (start, more))
-        assert (after.dsps >= before.dsps).all()
+        # Lanes are alike, so that an array larger than the part may leave more of its multipliers unused.
+        enough = macs_per_cycle(VTA_WIDE.decode(more[kept])) <= part.dsps
+        assert (after.dsps >= before.dsps)[enough].all()
+        assert (after.dsps <= part.dsps).all()
         if key in KEYS[3:7]:
             assert (after.bram_blocks >= before.bram_blocks).all(), key
             assert (after.dsps == before.dsps).all()

@@ -15,6 +15,7 @@ class Fpga:
 
     Attributes:
         name: The part as ``--fpga`` takes it.
+        family: Of parts with the same cells, as ``vta.synthesize`` names it.
         luts: Look-up tables, of ``lut_inputs`` inputs each.
         dsps: Hard multipliers.
         bram_blocks: Block RAMs of 18 Kb.
@@ -31,6 +32,7 @@ class Fpga:
     """
 
     name: str
+    family: str
     luts: int
     dsps: int
     bram_blocks: int
@@ -48,6 +50,7 @@ class Fpga:
 
 XC7Z020 = Fpga(
     name="xc7z020",
+    family="xc7",
     luts=53_200,
     dsps=220,
     bram_blocks=280,
@@ -67,6 +70,7 @@ XC7Z020 = Fpga(
 
 XCZU3EG = Fpga(
     name="xczu3eg",
+    family="xc7",
     luts=70_560,
     dsps=360,
     bram_blocks=432,
@@ -86,6 +90,7 @@ XCZU3EG = Fpga(
 
 LFE5U_85F = Fpga(
     name="LFE5U-85F",
+    family="ecp5",
     luts=83_640,
     dsps=156,
     bram_blocks=208,

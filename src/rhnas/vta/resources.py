@@ -157,7 +157,7 @@ def estimate(batch: DesignBatch, part: Fpga) -> Resources:
     memories = Memories.of(batch)
     shallow = memories.total(lambda bits, depth: lut_ram_luts(bits, depth, part))
     lanes = np.int64(1) << (batch[BATCH] + batch[BLOCK_OUT])
-    soft = macs_per_cycle(batch) - dsps * _packing(batch, part) + lanes  # the vector lanes multiply as well
+    soft = macs_per_cycle(batch) - hard_products(batch, part) + lanes  # the vector lanes multiply as well
     array = GEMM_CONTROL_LUTS + lanes * _adder_tree_bits(batch)
     logic = SHELL_LUTS + SHELL_LUTS_PER_BUS_BIT * (batch[BUS] - INT8_BITS * INT8_BITS)
     logic += lanes * ACC_BITS * ALU_LUTS_PER_BIT
@@ -171,8 +171,19 @@ def estimate(batch: DesignBatch, part: Fpga) -> Resources:
 
 
 def hard_multipliers(batch: DesignBatch, part: Fpga) -> IntArray:
-    """Hard multipliers the array takes: as many as it can use and the part has, int64 (B,)."""
-    return np.asarray(np.minimum(macs_per_cycle(batch) // _packing(batch, part), part.dsps))
+    """Hard multipliers the array takes, int64 (B,).
+
+    All lanes are alike: each gets as many positions of multipliers as the part has for all of them
+    (``rtl.target.Target.hard_positions``).
+    """
+    return hard_products(batch, part) // _packing(batch, part)
+
+
+def hard_products(batch: DesignBatch, part: Fpga) -> IntArray:
+    """Products of the array that hard multipliers yield, int64 (B,)."""
+    dots = np.int64(1) << (batch[BATCH] + batch[BLOCK_OUT])
+    length = np.int64(1) << batch[BLOCK_IN]
+    return np.asarray(np.minimum(length, part.dsps // (dots // _packing(batch, part))) * dots)
 
 
 def memory_traffic_mb_per_s(batch: DesignBatch) -> IntArray:

@@ -174,12 +174,12 @@ class TimingProfile:
 
 RTL: Mapping[str, int] = MappingProxyType(
     {
-        "gemm_constant": 8,
-        "reset_constant": 8,
-        "alu_constant": 4,
+        "gemm_constant": 10,
+        "reset_constant": 10,
+        "alu_constant": 6,
         "load_constant": 4,
         "uop_load_constant": 4,
-        "padding_hidden": 19,
+        "padding_hidden": 18,
         "store_setup": 1,
         "store_constant": 2,
         "wide_store_constant": 3,
@@ -188,7 +188,7 @@ RTL: Mapping[str, int] = MappingProxyType(
         "wide_fetch_instructions": 64,
         "pad_row_delay": 0,
         "fetch_request_delay": 1,
-        "hand_out_delay": 2,
+        "hand_out_delay": 3,
         "return_delay": 0,
         "request_interval": 1,
     }

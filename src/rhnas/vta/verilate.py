@@ -60,8 +60,16 @@ def _run(command: list[str], tool: str, environment: Mapping[str, str] | None = 
         raise ToolFailedError(f"{tool} must succeed", got=f"exit {done.returncode}:\n{tail}")
 
 
-def build_model(verilog: str, bus_bytes: int, cache: Path | None = None) -> Path:
+def build_model(
+    verilog: str, bus_bytes: int, cache: Path | None = None, *, harness: str | None = None
+) -> Path:
     """Compile Verilog into a shared library; the same text is compiled once.
+
+    Args:
+        verilog: With the top module ``accelerator``.
+        bus_bytes: Bytes of a beat, for the harness.
+        cache: Where libraries are kept.
+        harness: C++ that drives the model; by default the one that runs whole programs.
 
     Returns:
         The library's path, named by the text's hash.
@@ -70,7 +78,7 @@ def build_model(verilog: str, bus_bytes: int, cache: Path | None = None) -> Path
         MissingToolError: Verilator or a C++ compiler is absent.
         ToolFailedError: One of them fails; carries its last lines.
     """
-    harness = files("rhnas.vta.rtl").joinpath("harness.cpp").read_text()
+    harness = harness or files("rhnas.vta.rtl").joinpath("harness.cpp").read_text()
     identity = hashlib.sha256(f"{bus_bytes}\n{harness}\n{verilog}".encode()).hexdigest()[:20]
     library = (cache or cache_folder() / "rtl") / f"{identity}.so"
     if library.exists():

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 
 ACC_BITS = 32
+ACC_CYCLES = 2
+"""From a read's index to the tensor: block RAM, then a register, since block RAM answers late in a cycle."""
 
 
-def delayed(m: Module, value: Value, cycles: int = 1) -> Signal:
-    """``value`` as it was ``cycles`` cycles ago."""
+def delayed(m: Module, value: Value, cycles: int = 1, *, reset_less: bool = False) -> Signal:
+    """``value`` as it was ``cycles`` cycles ago; data need no reset."""
     for _ in range(cycles):
-        later = Signal.like(value, name=f"{getattr(value, 'name', 'value')}_later")
+        later = Signal(value.shape(), name=f"{getattr(value, 'name', 'value')}_later", reset_less=reset_less)
         m.d.sync += later.eq(value)
         value = later
     return value
 
 
-def forwarded(m: Module, core: Any, index: Value) -> Signal:
-    """The accumulator tensor at ``index``, read a cycle ago, as all earlier steps have left it.
+def forwarded(m: Module, core: Any, due: Value, due_index: Value) -> Value:
+    """The accumulator tensor read ``ACC_CYCLES`` ago, as all earlier steps have left it.
 
-    The scratchpad gives what was stored before the read: a write in the cycle of the read, or one still in
-    the result register, is newer.
+    The scratchpad gives what was stored before the read: a write in the cycle of the read or in one of the
+    two after it is newer. Which of them counts is known a cycle ahead, so that indices are never compared in
+    the cycle that uses the tensor.
 
     Args:
         m: Where the logic goes.
-        core: A component with the ports ``acc_data``, ``write``, ``write_index`` and ``write_data``.
-        index: The index that was read in the previous cycle.
+        core: A component with ``acc_index``, ``acc_data``, ``write``, ``write_index`` and ``write_data``.
+        due: Whether ``write`` will be high in the next cycle.
+        due_index: ``write_index`` of the next cycle.
     """
-    write, write_index, write_data = core.write, core.write_index, core.write_data
-    older_write, older_index, older_data = (delayed(m, port) for port in (write, write_index, write_data))
-    fresh = Signal.like(core.acc_data)
-    with m.If(write & (write_index == index)):
-        m.d.comb += fresh.eq(write_data)
-    with m.Elif(older_write & (older_index == index)):
-        m.d.comb += fresh.eq(older_data)
-    with m.Else():
-        m.d.comb += fresh.eq(core.acc_data)
-    return fresh
+    in_read = delayed(m, core.write & (core.write_index == core.acc_index))
+    after_read = delayed(m, due & (due_index == core.acc_index))
+    last = delayed(m, due & (due_index == delayed(m, core.acc_index)))
+    older = delayed(m, core.write_data, reset_less=True)
+    read = Mux(after_read, core.write_data, Mux(in_read, older, core.acc_data))
+    return Mux(last, core.write_data, delayed(m, read, reset_less=True))

@@ -1,54 +1,77 @@
 """The ALU core: element-wise operations on accumulator tensors through one read and one write port."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from collections.abc import Mapping
+from typing import ClassVar
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import ALU_OPCODE_BITS, IMMEDIATE_BITS, AluOp
-from rhnas.vta.rtl.accumulators import ACC_BITS, delayed, forwarded
+from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
+from rhnas.vta.rtl.instances import Repeated
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 SHIFT_BITS = 5
 """A shift counts by the low five bits of its amount's magnitude, as upstream (``TensorAlu.scala``)."""
-ALU_CYCLES = WALK_CYCLES + 2
+ALU_CYCLES = WALK_CYCLES + ACC_CYCLES + 1
 """From an immediate step's micro-op address to its result register; a tensor step takes one more."""
 
 
 class AluLane(wiring.Component):
-    """One 32-bit lane, combinational: ``result = x op y``.
+    """One 32-bit lane: ``result = x op y``, with the ``next_y`` of the cycle before as y.
 
     SHR shifts left where y is negative, CLP clips x to [-y, y], MOV gives y, MUL multiplies the low bytes.
+    Only x may come from the result of the cycle before, so that what depends on y alone is ready.
     """
 
-    opcode: In(ALU_OPCODE_BITS)
-    x: In(signed(ACC_BITS))
-    y: In(signed(ACC_BITS))
-    result: Out(signed(ACC_BITS))
+    PORTS: ClassVar[Mapping[str, Member]] = {
+        "opcode": In(ALU_OPCODE_BITS),
+        "x": In(ACC_BITS),
+        "next_y": In(ACC_BITS),
+        "result": Out(ACC_BITS),
+    }
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(dict(self.PORTS))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        x, y = self.x, self.y
-        low = (-y)[:SHIFT_BITS]
-        right = x >> y[:SHIFT_BITS]
-        left = (x.as_unsigned() << low)[:ACC_BITS]
-        results: dict[AluOp, Value] = {
-            AluOp.MIN: Mux(x < y, x, y),
-            AluOp.MAX: Mux(x > y, x, y),
-            AluOp.ADD: x + y,
-            AluOp.SHR: Mux(y < 0, left.as_signed(), right),
-            AluOp.MUL: x[:8].as_signed() * y[:8].as_signed(),
-            AluOp.CLP: Mux(x > y, y, Mux(x < -y, -y, x)),
-            AluOp.MOV: y,
-        }
+        x, next_y = self.x.as_signed(), self.next_y.as_signed()
+        y, next_minus_y = delayed(m, next_y, reset_less=True), (-next_y)[:ACC_BITS].as_signed()
+        minus_y = delayed(m, next_minus_y, reset_less=True)
+        # -y of the least y has no 32 bits: no x is below it.
+        has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
+        greater, below = x > y, (x < minus_y) & has_minus_y
+        clips = self.opcode == AluOp.CLP.value
+        takes_y = (self.opcode == AluOp.MOV.value) | (greater ^ (self.opcode == AluOp.MAX.value))
+        chosen = Mux(takes_y, y, Mux(clips & below, minus_y, x))
         with m.Switch(self.opcode):
-            for operation, result in results.items():
-                with m.Case(operation.value):
-                    m.d.comb += self.result.eq(result)
+            with m.Case(AluOp.ADD.value):
+                m.d.comb += self.result.eq(x + y)
+            with m.Case(AluOp.SHR.value):
+                m.d.comb += self.result.eq(self._shifted(m, y, next_minus_y))
+            with m.Case(AluOp.MUL.value):
+                m.d.comb += self.result.eq(x[:8].as_signed() * y[:8].as_signed())
+            with m.Default():
+                m.d.comb += self.result.eq(chosen)
         return m
+
+    def _shifted(self, m: Module, y: Signal, next_minus_y: Value) -> Value:
+        """One rotation for both directions: right by y or left by -y is right by y modulo 32; then a mask."""
+        ones = Const((1 << ACC_BITS) - 1, ACC_BITS)
+        right, left = ones >> self.next_y[:SHIFT_BITS], (ones << next_minus_y[:SHIFT_BITS])[:ACC_BITS]
+        mask = delayed(m, Mux(self.next_y[-1], left, right), reset_less=True)
+        rotated = self.x.rotate_right(0)
+        for bit in range(SHIFT_BITS):
+            rotated = Mux(y[bit], rotated.rotate_right(1 << bit), rotated)
+        sign = self.x[-1] & ~y[-1]
+        return Value.cast(rotated & mask | ~mask & sign.replicate(ACC_BITS))
+
+
+LANE = Repeated("alu_lane", AluLane.PORTS, AluLane)
+"""What the ALU consists of."""
 
 
 class AluCore(wiring.Component):
@@ -84,27 +107,27 @@ class AluCore(wiring.Component):
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
         m.d.comb += walk.halved.eq(~self.use_imm)
-        # Cycle t: a step's indices are out and its source is read. t+1: the source is there; an immediate
-        # operation is due, a tensor one reads its destination. t+2: the tensor operation is due.
-        dst = delayed(m, walk.dst)
+        # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
+        # destination. t+2: the source is there; an immediate operation is due. t+3: the tensor one is.
         second, second_last = Signal(), Signal()
         m.d.sync += [second.eq(walk.valid & ~self.use_imm), second_last.eq(walk.last & ~self.use_imm)]
-        m.d.comb += self.acc_index.eq(Mux(second, dst, walk.src))
-        valid, last = delayed(m, walk.valid), delayed(m, walk.last)
-        due = Mux(self.use_imm, valid, delayed(m, second))
-        due_last = Mux(self.use_imm, last, delayed(m, second_last))
+        m.d.comb += self.acc_index.eq(Mux(second, delayed(m, walk.dst), walk.src))
+        dst = delayed(m, walk.dst, ACC_CYCLES)
+        valid, last = delayed(m, walk.valid, ACC_CYCLES), delayed(m, walk.last, ACC_CYCLES)
+        due = Mux(self.use_imm, valid, delayed(m, second, ACC_CYCLES))
+        due_last = Mux(self.use_imm, last, delayed(m, second_last, ACC_CYCLES))
         due_index = Mux(self.use_imm, dst, delayed(m, dst))
-        fresh = forwarded(m, self, delayed(m, self.acc_index))
-        source = delayed(m, fresh)
+        fresh = forwarded(m, self, due, due_index)
         m.d.sync += [self.write.eq(due), self.done.eq(due_last), self.write_index.eq(due_index)]
         results = []
         for i in range(self.lanes):
-            m.submodules[f"lane_{i}"] = lane = AluLane()
-            m.d.comb += [
-                lane.opcode.eq(self.opcode),
-                lane.x.eq(fresh.word_select(i, ACC_BITS)),
-                lane.y.eq(Mux(self.use_imm, self.imm, source.word_select(i, ACC_BITS).as_signed())),
-            ]
-            results.append(lane.result)
-        m.d.sync += self.write_data.eq(Cat(*results))
+            source = fresh.word_select(i, ACC_BITS)
+            inputs = {
+                "opcode": self.opcode,
+                "x": source,
+                "next_y": Mux(self.use_imm, self.imm, source)[:ACC_BITS],
+            }
+            lane = LANE.place(m, platform, f"lane_{i}", **inputs)
+            results.append(lane["result"])
+        m.d.comb += self.write_data.eq(delayed(m, Cat(*results), reset_less=True))
         return m

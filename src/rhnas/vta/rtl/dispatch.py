@@ -51,12 +51,17 @@ class Dispatch(wiring.Component):
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=INSTRUCTION_BITS, depth=QUEUE_DEPTH)
         insn, go, finish = self.instruction, Signal(), Signal()
         wants_prev, wants_next = insn[3], insn[4]
+        # The head has a register of its own, since block RAM answers late in a cycle. It counts as queued.
+        head, waiting = Signal(), Signal(range(QUEUE_DEPTH + 1))
+        taken = self.queue_valid & self.queue_ready
+        m.d.sync += waiting.eq(waiting + taken - finish)
+        with m.If(~head | finish):
+            m.d.sync += [head.eq(queue.r_rdy), insn.eq(queue.r_data)]
         m.d.comb += [
             queue.w_data.eq(self.queue_data),
-            queue.w_en.eq(self.queue_valid),
-            self.queue_ready.eq(queue.w_rdy),
-            insn.eq(queue.r_data),
-            queue.r_en.eq(finish),
+            queue.w_en.eq(taken),
+            self.queue_ready.eq(waiting != QUEUE_DEPTH),
+            queue.r_en.eq(~head | finish),
             self.pop_prev.eq(go & wants_prev),
             self.pop_next.eq(go & wants_next),
             self.push_prev.eq(finish & insn[5]),
@@ -65,7 +70,7 @@ class Dispatch(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 tokens = (~wants_prev | self.prev_available) & (~wants_next | self.next_available)
-                m.d.comb += go.eq(queue.r_rdy & tokens)
+                m.d.comb += go.eq(head & tokens)
                 with m.If(go & self.sync):
                     m.next = "SYNC"
                 with m.Elif(go):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from amaranth._toolchain import ToolNotFound
 from amaranth._toolchain.yosys import YosysError
 from amaranth.back import verilog
 from amaranth.hdl import Shape
 from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from rhnas.errors import MissingToolError, ToolFailedError
 from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.rtl.alu import LANE, AluLane
 from rhnas.vta.rtl.axi import control_port, memory_port
+from rhnas.vta.rtl.gemm import DOT_MODULE, array_lane
+from rhnas.vta.rtl.target import GENERIC, Target
 from rhnas.vta.rtl.top import Accelerator
 
 PREFIXES = {"memory": "m_axi", "control": "s_axi"}
@@ -19,8 +25,11 @@ PREFIXES = {"memory": "m_axi", "control": "s_axi"}
 TOP = "accelerator"
 
 
-def verilog_of(config: AcceleratorConfig) -> str:
+def verilog_of(config: AcceleratorConfig, target: Target = GENERIC) -> str:
     """The accelerator as one Verilog file; clock ``clk``, synchronous reset ``rst``, AXI ports as usual.
+
+    The lanes of the array and of the ALU are one module each. With a target whose multipliers are used the
+    text has instances of them; ``target.primitive_models`` gives their behaviour.
 
     Raises:
         MissingToolError: No Yosys that Amaranth can use is installed.
@@ -33,8 +42,36 @@ def verilog_of(config: AcceleratorConfig) -> str:
         for name, member in bus.signature.members.items():
             direction = PortDirection.Output if member.flow is Out else PortDirection.Input
             ports[f"{prefix}_{name}"] = (getattr(bus, name), direction)
+    lanes = {DOT_MODULE: array_lane(config, target), LANE.module: AluLane()}
+    texts = [module_verilog(name, lane) for name, lane in lanes.items()]
+    return "\n".join([convert(top, TOP, ports, target), *texts])
+
+
+def module_verilog(name: str, component: wiring.Component) -> str:
+    """Verilog of one component under its own ports' names."""
+    ports = {}
+    for port, member in component.signature.members.items():
+        direction = PortDirection.Output if member.flow is Out else PortDirection.Input
+        ports[port] = (getattr(component, port), direction)
+    return convert(component, name, ports, None)
+
+
+def convert(
+    component: wiring.Component,
+    name: str,
+    ports: Mapping[str, tuple[object, PortDirection]],
+    target: Target | None,
+) -> str:
+    """Verilog of a component.
+
+    Raises:
+        MissingToolError: No Yosys that Amaranth can use is installed.
+        ToolFailedError: Yosys fails; carries its words.
+    """
     try:
-        text = verilog.convert(top, name=TOP, ports=ports, emit_src=False, strip_internal_attrs=True)
+        text = verilog.convert(
+            component, name=name, platform=target, ports=ports, emit_src=False, strip_internal_attrs=True
+        )
     except ToolNotFound as error:
         raise MissingToolError("Yosys must be installed", fix="pip install 'rhnas[hardware]'") from error
     except YosysError as error:

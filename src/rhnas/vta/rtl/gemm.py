@@ -2,65 +2,136 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.rtl.accumulators import ACC_BITS, delayed, forwarded
+from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
+from rhnas.vta.rtl.instances import Repeated
+from rhnas.vta.rtl.target import (
+    GENERIC,
+    OPERAND_BITS,
+    PRODUCT_BITS,
+    Product,
+    Target,
+    hard_products,
+    soft_products,
+)
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
-OPERAND_BITS = 8
-DOT_CYCLES = 4
-"""Operand registers, product registers, and two registers in the adder tree."""
+DOT_MODULE = "dot_products"
+"""Verilog module of a lane of the array."""
+DOT_CYCLES = 5
+"""Two operand registers, product registers, and two registers in the adder tree."""
 GEMM_CYCLES = WALK_CYCLES + 1 + DOT_CYCLES + 1
 """From a step's micro-op address to its result register: indices, operand read, dot product, accumulation."""
 
 
-class DotProduct(wiring.Component):
-    """The dot product of two int8 vectors, ``DOT_CYCLES`` later; one a cycle.
+@dataclass(frozen=True)
+class Lanes:
+    """How the array is made of equal lanes, each ``outputs`` dot products that share a vector.
 
-    Operands and products are registered, as a DSP block wants it; the adder tree has one register half way
-    and one at its end, whatever the length.
+    Two columns share an input row; where there is one column, two rows share its weights.
     """
 
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.sum_bits = 2 * OPERAND_BITS + length.bit_length()
-        super().__init__(
-            {
-                "a": In(length * OPERAND_BITS),
-                "b": In(length * OPERAND_BITS),
-                "sum": Out(signed(self.sum_bits)),
-            }
-        )
+    batch: int
+    block_out: int
+
+    @property
+    def outputs(self) -> int:
+        """Dot products in a lane."""
+        return min(2, self.batch * self.block_out)
+
+    @property
+    def by_column(self) -> bool:
+        """Whether the dot products of a lane share an input row, not a weight column."""
+        return self.block_out > 1
+
+    def members(self) -> list[list[tuple[int, int]]]:
+        """For each lane the (row, column) of its dot products.
+
+        Example:
+            >>> Lanes(2, 2).members()
+            [[(0, 0), (0, 1)], [(1, 0), (1, 1)]]
+            >>> Lanes(2, 1).members()
+            [[(0, 0), (1, 0)]]
+        """
+        places = [(row, column) for row in range(self.batch) for column in range(self.block_out)]
+        return [places[i : i + self.outputs] for i in range(0, len(places), self.outputs)]
+
+
+def dot_bits(length: int) -> int:
+    """Width of a dot product of int8 vectors.
+
+    Example:
+        >>> dot_bits(16)
+        20
+    """
+    return PRODUCT_BITS + (length - 1).bit_length()
+
+
+class DotProducts(wiring.Component):
+    """One or two dot products of int8 vectors with a shared one, ``DOT_CYCLES`` later; one a cycle.
+
+    Operands are registered twice: block RAM answers late, and a multiplier wants a register of its own.
+    Products are registered; the adder trees have one register half way and one at their ends, whatever the
+    length.
+
+    Args of the constructor:
+        length: Of the vectors.
+        outputs: Dot products.
+        hard: Positions that are multiplied by the target's multipliers.
+    """
+
+    def __init__(self, length: int, outputs: int, target: Target = GENERIC, hard: int = 0) -> None:
+        self.length, self.outputs = length, outputs
+        self.target, self.hard = target, hard
+        self.sum_bits = dot_bits(length)
+        super().__init__(dict(self.ports(length, outputs)))
+
+    @staticmethod
+    def ports(length: int, outputs: int) -> Mapping[str, Member]:
+        """Vectors and sums, those of one kind side by side."""
+        vector = length * OPERAND_BITS
+        return {"shared": In(vector), "others": In(outputs * vector), "sums": Out(outputs * dot_bits(length))}
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        products: list[Value] = []
+        columns: list[list[Product]] = [[] for _ in range(self.outputs)]
+        shared, others = (delayed(m, port, reset_less=True) for port in (self.shared, self.others))
         for i in range(self.length):
-            a, b = (Signal(signed(OPERAND_BITS), name=f"{port}{i}") for port in "ab")
-            product = Signal(signed(2 * OPERAND_BITS), name=f"product{i}")
-            m.d.sync += [
-                a.eq(self.a.word_select(i, OPERAND_BITS)),
-                b.eq(self.b.word_select(i, OPERAND_BITS)),
-                product.eq(a * b),
+            a = shared.word_select(i, OPERAND_BITS).as_signed()
+            bs: list[Value] = [
+                others.word_select(k * self.length + i, OPERAND_BITS).as_signed() for k in range(self.outputs)
             ]
-            products.append(product)
-        levels = (self.length - 1).bit_length()
-        half = _tree(products, levels - levels // 2)
-        registered = []
-        for i, value in enumerate(half):
-            partial = Signal(signed(self.sum_bits), name=f"partial{i}")
-            m.d.sync += partial.eq(value)
-            registered.append(partial)
-        m.d.sync += self.sum.eq(_tree(registered, levels // 2)[0])
+            name = f"at{i}"
+            hard = i < self.hard
+            made = hard_products(m, self.target, name, a, bs) if hard else soft_products(m, name, a, bs)
+            for column, product in zip(columns, made, strict=True):
+                column.append(product)
+        totals = Cat(*(self._total(m, column)[: self.sum_bits] for column in columns))
+        m.d.comb += self.sums.eq(delayed(m, totals, reset_less=True))
         return m
+
+    def _total(self, m: Module, products: list[Product]) -> Value:
+        levels = (self.length - 1).bit_length()
+        partials = _tree([product for product, _ in products], levels - levels // 2)
+        total = _tree([delayed(m, partial, reset_less=True) for partial in partials], levels // 2)[0]
+        carries = [carry for _, carry in products if carry is not None]
+        if carries:
+            total += delayed(m, _tree(carries, len(carries).bit_length())[0], reset_less=True)
+        return total.as_signed()
 
 
 def _tree(values: list[Value], levels: int) -> list[Value]:
     for _ in range(levels):
-        values = [a + b for a, b in zip(values[::2], values[1::2], strict=True)]
+        pairs = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
+        values = pairs + values[2 * len(pairs) :]
     return values
 
 
@@ -101,30 +172,50 @@ class GemmCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        # Step t: indices are out. t+1: operands are out. t+5: sums are out; the accumulator is read at t+4.
-        signals = (walk.valid, walk.last, walk.dst)
-        valid, last, index = (delayed(m, signal, DOT_CYCLES) for signal in signals)
+        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+4.
+        valid, last = (delayed(m, signal, DOT_CYCLES + 1) for signal in (walk.valid, walk.last))
+        index = delayed(m, walk.dst, DOT_CYCLES + 1 - ACC_CYCLES)
+        due_index = delayed(m, index, ACC_CYCLES)
         m.d.comb += [self.src.eq(walk.src), self.wgt.eq(walk.wgt), self.acc_index.eq(index)]
-        due_index = delayed(m, index)
-        m.d.sync += [
-            self.write.eq(delayed(m, valid)),
-            self.done.eq(delayed(m, last)),
-            self.write_index.eq(due_index),
+        m.d.sync += [self.write.eq(valid), self.done.eq(last), self.write_index.eq(due_index)]
+        fresh = forwarded(m, self, valid, due_index)
+        results = [
+            Mux(
+                self.reset, Const(0, ACC_BITS), (fresh.word_select(i, ACC_BITS).as_signed() + lane)[:ACC_BITS]
+            )
+            for i, lane in enumerate(self._sums(m, platform))
         ]
-        self._lanes(m, forwarded(m, self, due_index))
+        m.d.comb += self.write_data.eq(delayed(m, Cat(*results), reset_less=True))
         return m
 
-    def _lanes(self, m: Module, fresh: Signal) -> None:
-        results = []
+    def _sums(self, m: Module, platform: object) -> list[Value]:
+        """The dot products, row by row, from lanes that are instances of one module where Verilog is made."""
         config = self.config
-        for row in range(config.batch):
-            for column in range(config.block_out):
-                lane = DotProduct(config.block_in)
-                m.submodules[f"lane_{row}_{column}"] = lane
-                total = fresh.word_select(row * config.block_out + column, ACC_BITS).as_signed() + lane.sum
-                results.append(Mux(self.reset, Const(0, ACC_BITS), total[:ACC_BITS]))
-                m.d.comb += [
-                    lane.a.eq(self.inp_data.word_select(row, config.block_in * OPERAND_BITS)),
-                    lane.b.eq(self.wgt_data.word_select(column, config.block_in * OPERAND_BITS)),
-                ]
-        m.d.sync += self.write_data.eq(Cat(*results))
+        lanes = Lanes(config.batch, config.block_out)
+        members = lanes.members()
+        shape = config.block_in, lanes.outputs
+        lane = Repeated(DOT_MODULE, DotProducts.ports(*shape), partial(DotProducts, *shape))
+        vector = config.block_in * OPERAND_BITS
+        sums: dict[tuple[int, int], Value] = {}
+        for places in members:
+            row, column = places[0]
+            rows = Cat(*(self.inp_data.word_select(r, vector) for r in dict.fromkeys(r for r, _ in places)))
+            columns = Cat(
+                *(self.wgt_data.word_select(c, vector) for c in dict.fromkeys(c for _, c in places))
+            )
+            shared, others = (rows, columns) if lanes.by_column else (columns, rows)
+            made = lane.place(m, platform, f"lane_{row}_{column}", shared=shared, others=others)
+            for k, place in enumerate(places):
+                sums[place] = made["sums"].word_select(k, dot_bits(config.block_in)).as_signed()
+        return [sums[row, column] for row in range(config.batch) for column in range(config.block_out)]
+
+
+def array_lane(config: AcceleratorConfig, target: Target) -> DotProducts:
+    """The lane that the array of a configuration consists of."""
+    lanes = Lanes(config.batch, config.block_out)
+    hard = 0
+    if target.dsps:
+        hard = target.hard_positions(
+            length=config.block_in, outputs=lanes.outputs, arrays=len(lanes.members())
+        )
+    return DotProducts(config.block_in, lanes.outputs, target, hard)

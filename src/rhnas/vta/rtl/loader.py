@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rhnas.vta.rtl.accumulators import delayed
 from rhnas.vta.rtl.scratchpad import log2
 
 ADDRESS_BITS = 32
@@ -138,13 +139,15 @@ class Loader(wiring.Component):
             self.request_beats.eq(bursts.beats),
         ]
         active = Signal()
+        # Valid in the cycle after ``start``, and ``lead`` in the one after that: before any beat can come.
         row_length, lead = Signal(SIZE_BITS + 1), Signal(SIZE_BITS + PAD_BITS + 1)
-        m.d.comb += [
+        m.d.sync += [
             row_length.eq(self.x_pad_0 + self.x_size + self.x_pad_1),
             lead.eq(self.y_pad_0 * row_length + self.x_pad_0),
         ]
-        received = self._receive(m, row_length, lead)
-        padded = self._pad(m, row_length, lead)
+        begun = delayed(m, self.start)
+        received = self._receive(m, begun, row_length, lead)
+        padded = self._pad(m, begun, row_length) & ~begun
         with m.If(self.start):
             m.d.sync += active.eq(1)
         with m.Elif(active & received & padded):
@@ -152,7 +155,7 @@ class Loader(wiring.Component):
             m.d.sync += active.eq(0)
         return m
 
-    def _receive(self, m: Module, row_length: Signal, lead: Signal) -> Signal:
+    def _receive(self, m: Module, begun: Signal, row_length: Signal, lead: Signal) -> Signal:
         """Place the beats; returns whether all have come."""
         slices, lanes = self.bursts.slices, self.bursts.lanes
         rows, row_index = Signal(SIZE_BITS), Signal(self.index_bits)
@@ -172,16 +175,18 @@ class Loader(wiring.Component):
             )
             for lane in range(lanes)
         ]
+        placed = delayed(m, begun)
         next_low = (low + self.x_stride)[: log2(lanes)] if lanes > 1 else Const(0, 1)
         with m.If(self.start):
             first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
             m.d.sync += [
                 rows.eq(self.y_size),
-                row_index.eq(self.sram_base + lead),
                 low.eq(first),
                 position.eq(-first),
                 part.eq(0),
             ]
+        with m.Elif(placed):
+            m.d.sync += row_index.eq(self.sram_base + lead)
         with m.Elif(self.data_valid):
             m.d.sync += [part.eq(Mux(part_end, 0, part + 1)), position.eq(position + Mux(part_end, lanes, 0))]
             with m.If(row_end):
@@ -195,16 +200,17 @@ class Loader(wiring.Component):
         m.d.comb += received.eq(rows == 0)
         return received
 
-    def _pad(self, m: Module, row_length: Signal, lead: Signal) -> Signal:
+    def _pad(self, m: Module, begun: Signal, row_length: Signal) -> Signal:
         """Write the pads: a first run, one between two rows, a last one; returns whether all are written.
 
         A run's last pad leads on to the next run; an empty run takes a cycle of its own.
         """
-        run, rows = Signal.like(lead), Signal(SIZE_BITS)
+        run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         index = Signal(self.index_bits)
-        tail, between = Signal.like(lead), Signal(PAD_BITS + 1)
+        lead, tail, between = Signal.like(run), Signal.like(run), Signal(PAD_BITS + 1)
         sides, none_before, none_after = Signal(), Signal(), Signal()
         m.d.comb += [
+            lead.eq(self.y_pad_0 * row_length + self.x_pad_0),
             tail.eq(self.y_pad_1 * row_length + self.x_pad_1),
             between.eq(self.x_pad_0 + self.x_pad_1),
             sides.eq(between != 0),
@@ -214,7 +220,7 @@ class Loader(wiring.Component):
             self.pad_index.eq(index),
         ]
         skip_first = sides & none_before
-        with m.If(self.start):
+        with m.If(begun):
             m.d.sync += [
                 run.eq(Mux(skip_first, Mux(self.y_size == 1, tail, between), lead)),
                 rows.eq(Mux(none_after, 0, self.y_size - skip_first)),

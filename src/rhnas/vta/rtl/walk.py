@@ -1,4 +1,4 @@
-"""The nested loop of GEMM and ALU instructions: one micro-op a step, indices two cycles later."""
+"""The nested loop of GEMM and ALU instructions: one micro-op a step, indices three cycles later."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from rhnas.vta.rtl.accumulators import delayed
+
 ITERATION_BITS = 14
 """Width of the two loop counts (main ``hw_spec_const.h``)."""
-WALK_CYCLES = 2
-"""From the cycle of a step's micro-op address to that of its indices: micro-op read, addition."""
+WALK_CYCLES = 3
+"""From a step's micro-op address to its indices: micro-op read, its register, addition."""
 
 
 class Walk(wiring.Component):
@@ -80,16 +82,20 @@ class Walk(wiring.Component):
                     inner.eq(Mux(last_uop, Mux(last_inner, 0, inner + 1), inner)),
                     outer.eq(outer + (last_uop & last_inner)),
                 ]
-        read, read_last = Signal(), Signal()
-        m.d.sync += [read.eq(step), read_last.eq(step & last), self.valid.eq(read), self.last.eq(read_last)]
+        m.d.sync += [
+            self.valid.eq(delayed(m, step, WALK_CYCLES - 1)),
+            self.last.eq(delayed(m, step & last, WALK_CYCLES - 1)),
+        ]
+        word = delayed(m, self.uop_data, reset_less=True)
         for name in self.fields:
-            self._index(m, name, step, last_uop, last_inner)
+            self._index(m, name, word, moves=(step, last_uop, last_inner))
         return m
 
-    def _index(self, m: Module, name: str, step: Signal, last_uop: Signal, last_inner: Signal) -> None:
-        """Keep one field's loop offset as running sums, and add it to the micro-op a cycle later."""
+    def _index(self, m: Module, name: str, word: Signal, moves: tuple[Signal, Signal, Signal]) -> None:
+        """Keep one field's loop offset as running sums, and add it to the micro-op once that is there."""
         offset, width = self.fields[name]
-        row, here, delayed = (Signal(width, name=f"{name}_{part}") for part in ("row", "here", "delayed"))
+        step, last_uop, last_inner = moves
+        row, here = (Signal(width, name=f"{name}_{part}") for part in ("row", "here"))
         next_row = row + getattr(self, f"{name}_factor_out")
         next_here = here + getattr(self, f"{name}_factor_in")
         with m.If(self.start):
@@ -98,7 +104,6 @@ class Walk(wiring.Component):
             m.d.sync += here.eq(Mux(last_inner, next_row, next_here))
             with m.If(last_inner):
                 m.d.sync += row.eq(next_row)
-        m.d.sync += [
-            delayed.eq(here),
-            getattr(self, name).eq(self.uop_data[offset : offset + width] + delayed),
-        ]
+        m.d.sync += getattr(self, name).eq(
+            word[offset : offset + width] + delayed(m, here, WALK_CYCLES - 1, reset_less=True)
+        )

