@@ -104,8 +104,12 @@ class Toolchain(ABC):
             ProgramError: Files are missing or truncated, or belong to another network or accelerator.
         """
 
-    def synthesize(self, row: Mapping[str, int]) -> Mapping[str, Any]:
+    def synthesize(self, row: Mapping[str, int], part: str | None) -> Mapping[str, Any]:
         """Resources of an accelerator by synthesis: the value of ``synthesis`` in ``verify.json``.
+
+        Args:
+            row: The accelerator.
+            part: FPGA that it is meant for; the platform's own choice if None.
 
         Raises:
             MissingToolError: A tool is absent, or the platform has no synthesis.

@@ -134,7 +134,7 @@ def _prove(
         yield entry
     if checks.synthesize:
         tell(f"{name}: synthesizing")
-        entry["synthesis"] = dict(toolchain.synthesize(design.accelerator))
+        entry["synthesis"] = dict(toolchain.synthesize(design.accelerator, design.settings.platform.fpga))
         yield entry
     if checks.place:
         tell(f"{name}: placing")

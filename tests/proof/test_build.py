@@ -194,6 +194,6 @@ def test_without_data_the_program_has_a_picture_of_zeros(search: Path, monkeypat
 
 def test_a_platform_says_what_it_lacks(toolless):
     with pytest.raises(MissingToolError, match="synthesis must be available"):
-        toolless.synthesize({})
+        toolless.synthesize({}, None)
     with pytest.raises(MissingToolError, match="placement must be available"):
         toolless.place({})

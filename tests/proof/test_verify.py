@@ -129,7 +129,7 @@ def test_a_missing_tool_leaves_what_was_finished(building: Path, capsys, monkeyp
 
 
 def test_measurements_of_a_build_are_kept_and_those_of_another_program_dropped(building: Path, monkeypatch):
-    monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row: {"LUT": 7})
+    monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row, part: {"LUT": 7})
     monkeypatch.setattr(VtaToolchain, "place", lambda self, row: 50.0)
     verify(building, ["found"], Checks(images=1, synthesize=True, place=True))
     kept = verify(building, ["found"], FEW)

@@ -19,13 +19,16 @@ from rhnas.space import DesignBatch
 from rhnas.toolchain import Execution, Realization, Toolchain
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
+from rhnas.vta.fpga import XC7Z020
 from rhnas.vta.lower.describe import describe_layers, describe_pictures, describe_scores
 from rhnas.vta.lower.layer import TIMING, LoweredLayer
 from rhnas.vta.lower.network import CompiledNetwork, Region, compile_network, picture_name, stored_layers
 from rhnas.vta.mapping import Mapping as Tiles
+from rhnas.vta.place import place
 from rhnas.vta.program import BASES, CONFIGURATION, Program, read_program, write_program
 from rhnas.vta.simulate.memory import PAGE_BYTES, PAGES, Dram
 from rhnas.vta.simulate.run import Simulation, simulate
+from rhnas.vta.synthesize import synthesize
 from rhnas.workload import IntArray, Layer
 
 PROGRAM = "program"
@@ -64,6 +67,14 @@ class VtaToolchain(Toolchain):
             raise ProgramError(
                 f"the manifest of {folder} must describe its program", got=repr(error), fix="build it again"
             ) from error
+
+    def synthesize(self, row: Mapping[str, int], part: str | None) -> dict[str, Any]:
+        """For the part named, else the default accelerator's board."""
+        return synthesize(AcceleratorConfig.from_row(row), part or XC7Z020.name).to_json()
+
+    def place(self, row: Mapping[str, int]) -> float:
+        """On LFE5U-85F, the part that open tools route."""
+        return place(AcceleratorConfig.from_row(row)).fmax_mhz
 
 
 def _compiled(network: QuantizedNetwork, program: Program, description: Mapping[str, Any]) -> CompiledNetwork:
