@@ -128,7 +128,25 @@ def _synthesis(title: str, values: Mapping[str, Any]) -> str:
         f'<tr><th scope="row">{escape(key)}</th><td class="n">{written}</td></tr>'
         for key, written in _leaves(values)
     )
-    return table(("resource", f"used<br>{badge('synthesized')}"), rows, caption=f"{title}: synthesis")
+    totals = table(("resource", f"used<br>{badge('synthesized')}"), rows, caption=f"{title}: synthesis")
+    return totals + "".join(_parts(values))
+
+
+def _parts(values: Mapping[str, Any]) -> Iterator[str]:
+    """Lists of parts, such as the modules of a design, as tables with their keys as headings."""
+    for key, entry in values.items():
+        parts = [part for part in entry if isinstance(part, Mapping)] if isinstance(entry, list) else []
+        if parts:
+            headings = tuple(escape(str(name).replace("_", " ")) for name in parts[0])
+            body = ("<tr>" + "".join(_part(part.get(name)) for name in parts[0]) + "</tr>" for part in parts)
+            inner = table(headings, body, caption="")
+            yield f"<details><summary>Synthesis: {escape(key)}</summary>{inner}</details>"
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return cell(value, integer(value) if float(value).is_integer() else significant(value))
+    return f'<th scope="row">{escape(str(value))}</th>'
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -136,6 +154,9 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key} ")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{key}", integer(value) if float(value).is_integer() else significant(value)
-        elif value is not None:
-            yield f"{prefix}{key}", escape(str(value))
+            yield (
+                f"{prefix}{key.replace('_', ' ')}",
+                integer(value) if float(value).is_integer() else significant(value),
+            )
+        elif value is not None and not isinstance(value, list):
+            yield f"{prefix}{key.replace('_', ' ')}", escape(str(value))
