@@ -34,6 +34,14 @@ def test_block_ram_of_the_default_worked_out_by_hand():
     assert blocks(DEFAULT) == uop + inp + wgt + acc + out + queues == 252
 
 
+def test_block_ram_of_a_small_design_is_what_synthesis_gave():
+    """Yosys 0.70 for ECP5: 34 DP16KD; a beat of int8 accumulators fills two banks of 128 x 256."""
+    row = {**DEFAULT, "LOG_BLOCK_IN": 2, "LOG_BLOCK_OUT": 2}
+    row |= dict.fromkeys([key for key in KEYS if key.endswith("BUFF_SIZE")], 13)
+    uop, inp, wgt, acc, out, queues = 2 * 2, 2 * 2, 4, 2 * 4, 2 * 1, 3 * 4
+    assert blocks(row) == uop + inp + wgt + acc + out + queues == 34
+
+
 def test_the_default_takes_126_of_the_140_large_blocks_of_xc7z020():
     assert blocks(DEFAULT) / 2 == 126
     assert XC7Z020.bram_blocks / 2 == 140

@@ -48,6 +48,9 @@ QUEUES, QUEUE_DEPTH = 3, 512
 LUT_RAM_DEPTH = 64
 """Memories up to this depth are made of look-up tables, as synthesis tools do."""
 
+LOG_BEAT_EXPANSION = (0, 0, 0, LOG_ACC_BITS - LOG_INP_BITS, 0)
+"""log2 of what a beat grows by on its way into each of the five memories (``rtl.compute``, ACC_8BIT)."""
+
 GEMM_CONTROL_LUTS = 519
 """Index generators and forwarding: the rest of a 16x16 core synthesized for xc7 (5,287 LUT, 256 DSP48)."""
 ALU_LUTS_PER_BIT = 6
@@ -94,7 +97,8 @@ class Memories:
         """Micro-op, input, weight, accumulator and output scratchpad of a batch.
 
         A word holds a tensor, or as many tensors as the bus brings per beat; loads write one beat at a time,
-        so that a wide tensor lies in banks as wide as the bus.
+        so that a wide tensor lies in banks as wide as the bus. A beat of int8 accumulators is four times as
+        wide once they are extended to 32 bits.
         """
         depths = DerivedDepths.of(batch)
         rows, ins, outs = (batch[key] for key in (BATCH, BLOCK_IN, BLOCK_OUT))
@@ -109,7 +113,7 @@ class Memories:
         )  # (5, B)
         entries = np.stack([depths.uop, depths.inp, depths.wgt, depths.acc, depths.acc])
         bus = np.log2(batch[BUS]).astype(np.int64)
-        word = np.maximum(tensor, bus)
+        word = np.maximum(tensor, bus + np.array(LOG_BEAT_EXPANSION)[:, None])
         bits = np.minimum(tensor, bus)
         return cls(banks=word - bits, bits=bits, depth=np.maximum(entries + tensor - word, 0))
 
