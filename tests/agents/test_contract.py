@@ -24,7 +24,12 @@ from tests.agents.toys import LAYER, bowl, context_of, sum_below, toy_space
 SHORTER = {"optuna_gp": 8, "sb3_ppo": 6, "sb3_a2c": 6, "sb3_dqn": 6, "confuciux": 3}
 """By how much fewer rounds dear agents play; every unrealizable proposal is a step of theirs as well."""
 
-pytestmark = pytest.mark.parametrize("name", AGENTS)
+SLOW = ("optuna_gp",)
+"""Agents whose every proposal takes a second or more."""
+
+pytestmark = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in AGENTS]
+)
 
 BOWL = bowl((1, 0, 2, 3, 1))
 DESIGNS = toy_space(3, 1, 5, 6, 4).feasible((sum_below(9),))

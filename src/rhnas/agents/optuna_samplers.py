@@ -107,5 +107,5 @@ class OptunaGPAgent(OptunaAgent):
     """Bayesian optimisation with a Gaussian process; its own effort grows with every trial."""
 
     def sampler(self, seed: int) -> Any:
-        """Optuna's GP, told that the objective has no noise."""
-        return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+        """Optuna's GP."""
+        return optuna.samplers.GPSampler(seed=seed)

@@ -92,7 +92,7 @@ def layer_cycles(layer: Layer, mapping: Mapping, config: AcceleratorConfig, timi
         >>> tiles = Mapping(form="gemm", tile_h=1, tile_w=1, tile_ci=1, tile_co=1, order="channels outer",
         ...     threads=1)
         >>> layer_cycles(Layer(name="fc", channels=(16, 16)), tiles, AcceleratorConfig())
-        150
+        157
     """
     inputs = (PICTURE,) if layer.reads_picture else ("before",)
     return _layer_cycles(replace(layer, name="layer", inputs=inputs), mapping, config, timing)
