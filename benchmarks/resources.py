@@ -22,7 +22,7 @@ from rhnas.vta.fpga import PARTS
 from rhnas.vta.resources import estimate
 from rhnas.vta.rules import macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_WIDE
-from rhnas.vta.synthesize import synthesize
+from rhnas.vta.synthesize import KEPT_DESIGNS, design_units, synthesize, synthesize_units
 
 RESULTS = Path(__file__).parents[1] / "results" / "synthesis"
 CANDIDATES = 2_000
@@ -46,16 +46,19 @@ def sample(designs: int, *, macs: int, seed: int) -> list[dict[str, int]]:
 
 def run(part: str, rows: list[dict[str, int]]) -> None:
     """Synthesize what has no file yet."""
-    for row in rows:
-        config = AcceleratorConfig.from_row(row)
-        path = RESULTS / part / f"{config.name.replace('/', '_')}.json"
-        if path.exists():
-            continue
-        started = time.perf_counter()
-        value = synthesize(config, part).to_json()
-        command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
-        write_json(path, value | {"command": command, "provenance": provenance()})
-        print(f"{path.name}: {value['luts']} LUT, {time.perf_counter() - started:.0f} s", flush=True)
+    configs = [AcceleratorConfig.from_row(row) for row in rows]
+    paths = {config: RESULTS / part / f"{config.name}.json" for config in configs}
+    missing = [config for config in configs if not paths[config].exists()]
+    command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
+    for start in range(0, len(missing), KEPT_DESIGNS):
+        group, started = missing[start : start + KEPT_DESIGNS], time.perf_counter()
+        units = [unit for config in group for unit in design_units(config, PARTS[part])[0].values()]
+        synthesize_units(units, PARTS[part].family)  # one start of the synthesizer for all of them
+        for config in group:
+            value = synthesize(config, part).to_json()
+            write_json(paths[config], value | {"command": command, "provenance": provenance()})
+            print(f"{config.name}: {value['luts']} LUT", flush=True)
+        print(f"{len(group)} designs in {time.perf_counter() - started:.0f} s", flush=True)
 
 
 def compare(part: str) -> None:

@@ -51,6 +51,9 @@ LUT_RAM_DEPTH = 64
 LOG_BEAT_EXPANSION = (0, 0, 0, LOG_ACC_BITS - LOG_INP_BITS, 0)
 """log2 of what a beat grows by on its way into each of the five memories (``rtl.compute``, ACC_8BIT)."""
 
+OUT = 4
+"""Index of the output scratchpad among them."""
+
 GEMM_CONTROL_LUTS = 519
 """Index generators and forwarding: the rest of a 16x16 core synthesized for xc7 (5,287 LUT, 256 DSP48)."""
 ALU_LUTS_PER_BIT = 6
@@ -98,7 +101,7 @@ class Memories:
 
         A word holds a tensor, or as many tensors as the bus brings per beat; loads write one beat at a time,
         so that a wide tensor lies in banks as wide as the bus. A beat of int8 accumulators is four times as
-        wide once they are extended to 32 bits.
+        wide once they are extended to 32 bits. Output tensors are written whole.
         """
         depths = DerivedDepths.of(batch)
         rows, ins, outs = (batch[key] for key in (BATCH, BLOCK_IN, BLOCK_OUT))
@@ -115,6 +118,7 @@ class Memories:
         bus = np.log2(batch[BUS]).astype(np.int64)
         word = np.maximum(tensor, bus + np.array(LOG_BEAT_EXPANSION)[:, None])
         bits = np.minimum(tensor, bus)
+        bits[OUT] = tensor[OUT]
         return cls(banks=word - bits, bits=bits, depth=np.maximum(entries + tensor - word, 0))
 
     def total(self, per_bank: Callable[[int, int], int]) -> IntArray:
@@ -155,7 +159,7 @@ def estimate(batch: DesignBatch, part: Fpga) -> Resources:
         >>> from rhnas.vta.spaces import DEFAULT
         >>> r = estimate(DesignBatch.of(DEFAULT), XC7Z020)
         >>> int(r.dsps[0]), int(r.bram_blocks[0])
-        (128, 252)
+        (128, 251)
     """
     dsps = hard_multipliers(batch, part)
     memories = Memories.of(batch)

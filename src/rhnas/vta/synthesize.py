@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,10 @@ abc -lut 6
 opt_clean
 """,
 }
+
+
+KEPT_DESIGNS = 8
+"""Designs whose Verilog is kept in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +205,7 @@ def synthesize(config: AcceleratorConfig, part: str = "xc7z020", *, cache: Path 
     started = time.perf_counter()
     device = None if part == GENERIC else fpga_named(part)
     family = GENERIC if device is None else device.family
-    units, top = _design(config, device)
+    units, top = design_units(config, device)
     counts = synthesize_units(list(units.values()), family, cache=cache)
     uses = [
         module_use(units[name], number, counts[units[name].key], family)
@@ -216,7 +221,13 @@ def synthesize(config: AcceleratorConfig, part: str = "xc7z020", *, cache: Path 
     )
 
 
-def _design(config: AcceleratorConfig, device: Fpga | None) -> tuple[dict[str, Unit], str]:
+@lru_cache(maxsize=KEPT_DESIGNS)
+def design_units(config: AcceleratorConfig, device: Fpga | None) -> tuple[dict[str, Unit], str]:
+    """Modules of a design by name, and the top one's name.
+
+    Raises:
+        MissingToolError: Amaranth is absent.
+    """
     try:
         from rhnas.vta.rtl.emit import TOP, verilog_of
         from rhnas.vta.rtl.target import target_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, Signature
 
@@ -100,33 +100,33 @@ class ReadArbiter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bus = self.bus
-        width = len(self.clients).bit_length()
+        count = len(self.clients)
+        width = (count - 1).bit_length()
         m.submodules.owners = owners = fifo.SyncFIFOBuffered(width=width, depth=OUTSTANDING)
-        held, holder, chosen = Signal(), Signal(width), Signal(width)
-        winner = Signal(width)
-        for number, name in reversed(list(enumerate(self.clients))):
-            with m.If(getattr(self, f"{name}_valid")):
-                m.d.comb += winner.eq(number)
-        # AXI: an offered address must not change before it is taken.
+        offered = Cat(*(getattr(self, f"{name}_valid") for name in self.clients))
+        # One bit a client. AXI: an offered address must not change before it is taken.
+        held, holder, chosen = Signal(), Signal(count), Signal(count)
+        winner = Cat(*(offered[i] & ~offered[:i].any() for i in range(count)))
         m.d.comb += chosen.eq(Mux(held, holder, winner))
         m.d.sync += [held.eq(bus.arvalid & ~bus.arready), holder.eq(chosen)]
         m.d.comb += [
             bus.arsize.eq(log2(self.bus_bits // 8)),
             bus.arburst.eq(INCREMENTING),
             bus.rready.eq(1),
-            owners.w_data.eq(chosen),
+            bus.arvalid.eq(offered.any() & owners.w_rdy),
             owners.w_en.eq(bus.arvalid & bus.arready),
             owners.r_en.eq(bus.rvalid & bus.rlast),
             self.error.eq(bus.rvalid & (bus.rresp != 0)),
         ]
         for number, name in enumerate(self.clients):
-            offered = getattr(self, f"{name}_valid")
-            with m.If(chosen == number):
+            with m.If(chosen[number]):
                 m.d.comb += [
-                    bus.arvalid.eq(offered & owners.w_rdy),
                     bus.araddr.eq(getattr(self, f"{name}_address")),
                     bus.arlen.eq(getattr(self, f"{name}_beats") - 1),
-                    getattr(self, f"{name}_ready").eq(owners.w_rdy & bus.arready),
+                    owners.w_data.eq(number),
                 ]
-            m.d.comb += getattr(self, f"{name}_data").eq(bus.rvalid & (owners.r_data == number))
+            m.d.comb += [
+                getattr(self, f"{name}_ready").eq(chosen[number] & owners.w_rdy & bus.arready),
+                getattr(self, f"{name}_data").eq(bus.rvalid & (owners.r_data == number)),
+            ]
         return m

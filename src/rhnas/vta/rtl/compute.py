@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import UOP_BYTES, Memory, Opcode
-from rhnas.vta.rtl.accumulators import ACC_BITS
+from rhnas.vta.rtl.accumulators import ACC_BITS, delayed
 from rhnas.vta.rtl.alu import AluCore
 from rhnas.vta.rtl.dispatch import Dispatch
 from rhnas.vta.rtl.fields import fields
@@ -111,7 +111,8 @@ class ComputeModule(wiring.Component):
     def _fill(self, m: Module, minimum: Value) -> None:
         """Let the loaders fill the micro-op and accumulator scratchpads."""
         acc, bus = self.acc, self.config.bus_bits
-        fill(m, self.uop, self.loaders[Memory.UOP], self.data, least(minimum, 8 * UOP_BYTES, 1))
+        data = delayed(m, self.data, reset_less=True)
+        fill(m, self.uop, self.loaders[Memory.UOP], data, least(minimum, 8 * UOP_BYTES, 1))
         wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
         if wide.bursts.lanes > 1:
             wide_mask = wide.beat_lanes
@@ -122,11 +123,11 @@ class ComputeModule(wiring.Component):
         else:
             parts = range(acc.granules // EXPANSION)
             narrow_mask = Cat(*((narrow.beat & (narrow.beat_part == p)).replicate(EXPANSION) for p in parts))
-        expanded = Cat(*(extended(self.data[i : i + 8]) for i in range(0, bus, 8)))
+        expanded = Cat(*(extended(data[i : i + 8]) for i in range(0, bus, 8)))
         m.d.comb += [
             acc.beat_index.eq(Mux(narrow.beat, narrow.beat_index, wide.beat_index)),
             acc.beat_mask.eq(Mux(narrow.beat, narrow_mask, Mux(wide.beat, wide_mask, 0))),
-            acc.beat_data.eq(Mux(narrow.beat, expanded, self.data.replicate(EXPANSION))),
+            acc.beat_data.eq(Mux(narrow.beat, expanded, data.replicate(EXPANSION))),
         ]
 
     def _accumulate(self, m: Module, is_alu: Value, minimum: Value) -> None:

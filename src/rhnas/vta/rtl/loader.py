@@ -55,17 +55,16 @@ class RowBursts(wiring.Component):
         room = BURST_BEATS - beat[: log2(BURST_BEATS)]
         taken, free = Signal(), Signal()
         m.d.comb += [
-            self.valid.eq(left != 0),
             self.beats.eq(Mux(left < room, left, room)),
             self.row_last.eq(left <= room),
             self.last.eq(self.row_last & (rows == 0)),
             self.address.eq(beat << self.beat_shift),
             taken.eq(self.valid & self.ready),
-            free.eq((left == 0) | (taken & self.row_last)),
+            free.eq(~self.valid | (taken & self.row_last)),
             next_rows.eq(rows - 1),
         ]
         with m.If(self.start):
-            m.d.sync += [element.eq(self.dram_base), rows.eq(self.y_size), left.eq(0)]
+            m.d.sync += [element.eq(self.dram_base), rows.eq(self.y_size), self.valid.eq(0)]
         with m.Elif(free & (rows != 0)):
             first, count = self._row(element)
             m.d.sync += [
@@ -74,9 +73,14 @@ class RowBursts(wiring.Component):
                 self.first_element.eq(element),
                 element.eq(element + self.x_stride),
                 rows.eq(next_rows),
+                self.valid.eq(1),
             ]
         with m.Elif(taken):
-            m.d.sync += [beat.eq(beat + self.beats), left.eq(left - self.beats)]
+            m.d.sync += [
+                beat.eq(beat + self.beats),
+                left.eq(left - self.beats),
+                self.valid.eq(~self.row_last),
+            ]
         return m
 
     def _row(self, element: Signal) -> tuple[Value, Value]:
@@ -91,14 +95,15 @@ class RowBursts(wiring.Component):
 class Loader(wiring.Component):
     """Runs one padded 2-D load of ``tensor_bits`` elements into a scratchpad of ``depth`` tensors.
 
-    A beat is taken whenever it comes. Pads are written in the cycles without a beat. ``done`` is high for one
-    cycle, after the last write; ``start`` may follow at once.
+    A beat is taken whenever it comes. Pads are written in the cycles without a beat. What is for the
+    scratchpad comes out of registers, a cycle after its beat. ``done`` is high for one cycle, that of the
+    last write; ``start`` may follow at once.
 
     Ports:
         request_*: To the read port; ``request_beats`` is the length of the burst.
         data_valid, data: Beats, in order.
-        beat, beat_index, beat_lanes, beat_part: A beat for the scratchpad in this cycle: the tensor index of
-            its first lane, the valid lanes, and, for tensors wider than the bus, which part it is.
+        beat, beat_index, beat_lanes, beat_part: The beat of the cycle before for the scratchpad: the tensor
+            index of its first lane, the valid lanes, and, for tensors wider than the bus, which part it is.
         pad, pad_index: A pad tensor for the scratchpad in this cycle.
     """
 
@@ -163,13 +168,15 @@ class Loader(wiring.Component):
         position, part = Signal(signed(SIZE_BITS + 8)), Signal(max(1, log2(slices)))
         row_end, part_end = Signal(), Signal()
         m.d.comb += [
-            self.beat.eq(self.data_valid),
-            self.beat_part.eq(part),
             part_end.eq(part == slices - 1),
             row_end.eq(part_end & (position + lanes >= self.x_size)),
+        ]
+        m.d.sync += [
+            self.beat.eq(self.data_valid),
+            self.beat_part.eq(part),
             self.beat_index.eq(Cat(row_index, Const(0, 2)).as_signed() + position),
         ]
-        m.d.comb += [
+        m.d.sync += [
             self.beat_lanes[lane].eq(
                 self.data_valid & (position + lane >= 0) & (position + lane < self.x_size)
             )
@@ -208,7 +215,7 @@ class Loader(wiring.Component):
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         index = Signal(self.index_bits)
         lead, tail, between = Signal.like(run), Signal.like(run), Signal(PAD_BITS + 1)
-        sides, none_before, none_after = Signal(), Signal(), Signal()
+        sides, none_before, none_after, pad = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             lead.eq(self.y_pad_0 * row_length + self.x_pad_0),
             tail.eq(self.y_pad_1 * row_length + self.x_pad_1),
@@ -216,9 +223,9 @@ class Loader(wiring.Component):
             sides.eq(between != 0),
             none_before.eq((self.y_pad_0 == 0) & (self.x_pad_0 == 0)),
             none_after.eq(~sides & (self.y_pad_1 == 0)),
-            self.pad.eq((run != 0) & ~self.data_valid),
-            self.pad_index.eq(index),
+            pad.eq((run != 0) & ~self.data_valid),
         ]
+        m.d.sync += [self.pad.eq(pad), self.pad_index.eq(index)]
         skip_first = sides & none_before
         with m.If(begun):
             m.d.sync += [
@@ -227,12 +234,12 @@ class Loader(wiring.Component):
                 index.eq(self.sram_base + Mux(skip_first, self.x_size, 0)),
             ]
         with m.Else():
-            leads_on = (rows != 0) & ((run == 0) | (self.pad & (run == 1) & sides))
+            leads_on = (rows != 0) & ((run == 0) | (pad & (run == 1) & sides))
             with m.If(leads_on):
                 m.d.sync += [rows.eq(rows - 1), run.eq(Mux(rows == 1, tail, between))]
-            with m.Elif(self.pad):
+            with m.Elif(pad):
                 m.d.sync += run.eq(run - 1)
-            m.d.sync += index.eq(index + self.pad + Mux(leads_on, self.x_size, 0))
+            m.d.sync += index.eq(index + pad + Mux(leads_on, self.x_size, 0))
         padded = Signal()
         m.d.comb += padded.eq((run == 0) & (rows == 0))
         return padded

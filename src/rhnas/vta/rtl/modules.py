@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Memory, Opcode
+from rhnas.vta.rtl.accumulators import delayed
 from rhnas.vta.rtl.axi import memory_port
 from rhnas.vta.rtl.dispatch import Dispatch
 from rhnas.vta.rtl.fetch import INSTRUCTION_BITS
@@ -69,7 +70,7 @@ def connect_loader(
 
 
 def fill(m: Module, pad: Scratchpad, loader: Loader, data: Value, pad_value: Value) -> None:
-    """Let a loader with beats of the scratchpad's own width fill it."""
+    """Let a loader fill a scratchpad of beats as wide as its own; ``data`` is the last cycle's beat."""
     mask = loader.beat_lanes
     if pad.lanes == 1:
         mask = Cat(*(loader.beat & (loader.beat_part == part) for part in range(pad.granules)))
@@ -118,11 +119,12 @@ class LoadModule(wiring.Component):
         connect_queue(m, self, dispatch)
         load = fields(dispatch.instruction, Opcode.LOAD, self.config)
         is_inp = load["memory_type"] == Memory.INP
+        data = delayed(m, self.data, reset_less=True)
         parts = (("inp", self.inp, self.inp_loader, is_inp), ("wgt", self.wgt, self.wgt_loader, ~is_inp))
         for name, pad, loader, mine in parts:
             m.submodules[name], m.submodules[f"{name}_loader"] = pad, loader
             connect_loader(m, self, name, loader=loader, load=load, start=dispatch.start & mine)
-            fill(m, pad, loader, self.data, least(load["is_pad_min_value"], 8, pad.tensor_bits // 8))
+            fill(m, pad, loader, data, least(load["is_pad_min_value"], 8, pad.tensor_bits // 8))
             m.d.comb += [
                 pad.read_index.eq(getattr(self, f"{name}_index")),
                 getattr(self, f"{name}_tensor").eq(pad.read_data),

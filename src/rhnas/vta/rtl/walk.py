@@ -64,12 +64,16 @@ class Walk(wiring.Component):
         uop = Signal.like(self.uop_index)
         last_uop, last_inner = Signal(), Signal()
         last, step = Signal(), Signal()
+        # Fields are stable from ``start`` on, the first step is a cycle later.
+        ends = [
+            delayed(m, (count - 1)[: len(count)]) for count in (self.uop_end, self.iter_in, self.iter_out)
+        ]
         m.d.comb += [
             self.uop_index.eq(uop),
             step.eq(running & ~idle_half),
-            last_uop.eq(uop + 1 == self.uop_end),
-            last_inner.eq(inner + 1 == self.iter_in),
-            last.eq(last_uop & last_inner & (outer + 1 == self.iter_out)),
+            last_uop.eq(uop == ends[0]),
+            last_inner.eq(inner == ends[1]),
+            last.eq(last_uop & last_inner & (outer == ends[2])),
         ]
         with m.If(self.start):
             m.d.sync += [running.eq(1), idle_half.eq(0), uop.eq(self.uop_begin), outer.eq(0), inner.eq(0)]
