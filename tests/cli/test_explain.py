@@ -38,7 +38,7 @@ def test_the_default_is_realizable_and_fits_what_it_fits(capsys):
     assert code == 0
     assert found["realizable"]
     assert found["fits"] == {"xc7z020": True, "xczu3eg": True, "LFE5U-85F": False}
-    assert found["fpgas"]["LFE5U-85F"]["fpga.bram"] == 208 - 252
+    assert found["fpgas"]["LFE5U-85F"]["fpga.bram"] == 208 - 251
     assert all(rule["slack"] >= 0 and rule["fix"] is None for rule in found["rules"])
 
 
