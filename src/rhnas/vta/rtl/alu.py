@@ -43,19 +43,25 @@ class AluLane(wiring.Component):
         minus_y = delayed(m, next_minus_y, reset_less=True)
         # -y of the least y has no 32 bits: no x is below it.
         has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
-        greater, below = x > y, (x < minus_y) & has_minus_y
-        clips = self.opcode == AluOp.CLP.value
-        takes_y = (self.opcode == AluOp.MOV.value) | (greater ^ (self.opcode == AluOp.MAX.value))
-        chosen = Mux(takes_y, y, Mux(clips & below, minus_y, x))
+        # A comparison decides last, and only between y, -y and what the other operations give. The opcode is
+        # stable long before the first step.
+        picks, largest, moves, clips = (
+            delayed(m, Cat(*(self.opcode == op.value for op in ops)).any())
+            for ops in ((AluOp.MIN, AluOp.MAX, AluOp.CLP), (AluOp.MAX,), (AluOp.MOV,), (AluOp.CLP,))
+        )
+        other = Signal(ACC_BITS)
         with m.Switch(self.opcode):
             with m.Case(AluOp.ADD.value):
-                m.d.comb += self.result.eq(x + y)
+                m.d.comb += other.eq(x + y)
             with m.Case(AluOp.SHR.value):
-                m.d.comb += self.result.eq(self._shifted(m, y, next_minus_y))
+                m.d.comb += other.eq(self._shifted(m, y, next_minus_y))
             with m.Case(AluOp.MUL.value):
-                m.d.comb += self.result.eq(x[:8].as_signed() * y[:8].as_signed())
+                m.d.comb += other.eq(x[:8].as_signed() * y[:8].as_signed())
             with m.Default():
-                m.d.comb += self.result.eq(chosen)
+                m.d.comb += other.eq(x)
+        takes_y = moves | (picks & ((x > y) ^ largest))
+        takes_minus_y = clips & has_minus_y & (x < minus_y)
+        m.d.comb += self.result.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
         return m
 
     def _shifted(self, m: Module, y: Signal, next_minus_y: Value) -> Value:
