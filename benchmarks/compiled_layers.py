@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from rhnas.quantized import QuantizedLayer, weight_shape
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
 from rhnas.vta.lower.layer import compile_layer
+from rhnas.vta.retime import numberless
 from rhnas.vta.simulate.run import time
 from rhnas.workload import PICTURE, Layer, LayerKind
 
@@ -68,17 +68,6 @@ LAYERS = (
 )
 
 
-def zeros(layer: Layer) -> QuantizedLayer:
-    """Numbers do not matter to time; the shift must not be left out."""
-    numbers = {}
-    if layer.kind in (LayerKind.CONV, LayerKind.DENSE):
-        numbers["weight"] = np.zeros(weight_shape(layer), np.int8)
-        numbers["bias"] = np.arange(layer.channels[1], dtype=np.int32)
-    left = (1, 0) if layer.kind is LayerKind.ADD else (0, 0)
-    shift = np.array([layer.kind is not LayerKind.MAX_POOL], np.int32)
-    return QuantizedLayer(layer=layer, fraction_bits=0, shift=shift, left=left, **numbers)
-
-
 def main() -> None:
     """Print a line per layer and design, and the spread of the differences."""
     model = VtaCostModel()
@@ -93,7 +82,7 @@ def main() -> None:
                 continue
             mapping, breakdown = best
             modelled = breakdown.cycles + model.timing.launch_cycles(config.bus_bits)
-            program = compile_layer(zeros(layer), mapping, config).program
+            program = compile_layer(numberless(layer), mapping, config).program
             simulated = int(time(program).control[0]["cycles"])
             differences.append(modelled / simulated - 1)
             bound = -(-layer.macs // config.macs_per_cycle)

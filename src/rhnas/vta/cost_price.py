@@ -339,7 +339,8 @@ def least_cycles(c: Counts) -> int:
 def least_cycles_of(c: Counts, s: Streams) -> int:
     """Cycles that a mapping with just these counts does not undercut, whatever its threads and micro-ops.
 
-    Before the first and behind the last step each module waits for the others.
+    Before the first and behind the last step each module waits for the others; ``overlap`` rounds at most
+    four cycles away.
     """
     work = c.work
     compute, load = work.gemm + work.start + work.end, work.inputs + work.weights

@@ -112,10 +112,6 @@ class TimingProfile:
         """Cycles of a GEMM instruction of ``steps`` micro-op executions; BATCH rows work side by side."""
         return steps + (self.reset_constant if reset else self.gemm_constant)
 
-    def alu_cycles(self, steps: int, *, immediate: bool) -> int:
-        """Cycles of an ALU instruction of ``steps`` micro-op executions."""
-        return steps * (self.alu_immediate_steps if immediate else self.alu_tensor_steps) + self.alu_constant
-
     def load_cycles(self, beats: int, zero_tensors: int = 0) -> int:
         """Cycles of a LOAD of inp, wgt, acc or ACC_8BIT.
 
@@ -125,14 +121,6 @@ class TimingProfile:
         """
         exposed = max(0, zero_tensors - self.padding_hidden)
         return beats + self.load_constant + self.memory_delay + exposed
-
-    def uop_load_cycles(self, beats: int) -> int:
-        """Cycles of a LOAD of micro-ops."""
-        return beats + self.uop_load_constant + self.memory_delay
-
-    def store_burst_cycles(self, beats: int, tensors: int) -> int:
-        """Cycles of one burst of a STORE; where tensors are narrower than the bus the law is assumed."""
-        return self.store_constant + beats + tensors
 
     def burst_bytes(self, bus_bits: int) -> int:
         """Longest burst, and the alignment at which bursts are cut, in bytes.
