@@ -47,7 +47,10 @@ def provenance(
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the source tree, ending in ``+`` if it was changed since; None outside of a clone."""
+    """The commit of the source tree, ending in ``+`` if it was changed since.
+
+    Outside of a clone, as in a container, it is what ``RHNAS_COMMIT`` says, else None.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -64,7 +67,7 @@ def commit() -> str | None:
         return done.stdout.strip() if done.returncode == 0 else None
 
     if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return None
+        return os.environ.get("RHNAS_COMMIT")
     head = git("rev-parse", "HEAD")
     changed = git("status", "--porcelain", "--untracked-files=no", ".")
     return None if head is None else head + ("+" if changed else "")

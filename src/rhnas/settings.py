@@ -141,6 +141,8 @@ class TrainSettings(Group):
         learning_rate: Of SGD with momentum, falling to zero along a cosine.
         weight_decay: L2 penalty.
         label_smoothing: Share of the target spread over all classes.
+        cutout: Side of the square of each training picture that is hidden (DeVries and Taylor 2017), pixels.
+        average: Decay per step of the moving average of the weights that is kept; 0 keeps the last weights.
     """
 
     epochs: int = Field(default=60, ge=1)
@@ -148,6 +150,26 @@ class TrainSettings(Group):
     learning_rate: float = Field(default=0.05, gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    cutout: int = Field(default=0, ge=0)
+    average: float = Field(default=0.0, ge=0, lt=1)
+
+
+class QuantizeSettings(Group):
+    """How a trained network becomes an integer network.
+
+    Attributes:
+        epochs: Of quantization-aware fine-tuning; 0 for calibration alone.
+        batch: Images per step.
+        learning_rate: At the start of the fine-tuning.
+        label_smoothing: As in training.
+        per_channel: Whether each output channel's weights get a scale of their own.
+    """
+
+    epochs: int = Field(default=5, ge=0)
+    batch: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    per_channel: bool = False
 
 
 class RunSettings(Group):
@@ -157,6 +179,7 @@ class RunSettings(Group):
         seed: Everything random comes from named children of it.
         threads: Threads of torch; part of what makes two runs equal.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+        precision: Of training: ``float32``, ``bfloat16``, or ``auto`` for the faster one.
         optimum: Whether the exact optimum of each hardware choice is computed beside the search.
         checkpoint_s: Seconds between checkpoints within a stage.
     """
@@ -164,6 +187,7 @@ class RunSettings(Group):
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=2, ge=1)
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     optimum: bool = True
     checkpoint_s: float = Field(default=10.0, ge=0)
 
@@ -182,6 +206,7 @@ class Settings(Group):
     agent: AgentSettings = AgentSettings()
     nas: NasSettings = NasSettings()
     train: TrainSettings = TrainSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
     run: RunSettings = RunSettings()
 
     def to_dict(self) -> dict[str, Any]:

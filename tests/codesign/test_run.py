@@ -109,6 +109,31 @@ def test_a_kill_anywhere_changes_nothing(
     assert study.trials() == finished.trials()
 
 
+def test_another_chip_takes_over_what_does_not_depend_on_it(finished: Study, tmp_path: Path) -> None:
+    tree = finished.settings.to_dict()
+    tree["platform"]["limits"] = {"lanes": 4}
+    settings = Settings.model_validate(tree)
+    anew = run(Study(tmp_path / "anew", settings))
+    study = Study(tmp_path / "lent", settings)
+    lent = run(study, reuse=finished.directory)
+    assert without_times(lent) == without_times(anew)
+    assert study.trials() == Study(tmp_path / "anew", settings).trials()
+    assert lent["baseline"]["seconds"] == finished.result()["baseline"]["seconds"]
+
+
+def test_only_a_finished_run_that_differs_in_the_chip_lends(finished: Study, tmp_path: Path) -> None:
+    tree = finished.settings.to_dict()
+    tree["run"]["seed"] = 5
+    with pytest.raises(SettingsError, match=r"must differ in platform\.fpga and platform\.limits only"):
+        run(Study(tmp_path / "a", Settings.model_validate(tree)), reuse=finished.directory)
+    tree = finished.settings.to_dict()
+    tree["platform"]["limits"] = {"lanes": 3}
+    with pytest.raises(SettingsError, match="must have the baseline accelerator"):
+        run(Study(tmp_path / "b", Settings.model_validate(tree)), reuse=finished.directory)
+    with pytest.raises(SettingsError, match="must be finished"):
+        run(Study(tmp_path / "c", finished.settings), reuse=tmp_path)
+
+
 def test_a_finished_run_is_not_run_again(finished: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rhnas.codesign.run.Problem.of", lambda settings: pytest.fail("must not search"))
     assert run(finished) == finished.result()

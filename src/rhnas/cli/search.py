@@ -30,6 +30,10 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Run directory; runs/NAME unless given.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue what is there, or start if nothing is.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Throw away what an earlier run left there.")] = False,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Take the baselines' networks from a finished run on another chip."),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Search a network and the accelerator it runs on together, beside three baselines.
@@ -46,7 +50,7 @@ def search(
         from rhnas.codesign.run import run
 
         with _Bars() as bars:
-            run(study, bars)
+            run(study, bars, reuse)
     if not (directory / "report.html").exists():
         from rhnas.report.render import render
 

@@ -12,6 +12,7 @@ import torch
 from rhnas.agents.base import SearchContext
 from rhnas.agents.features import search_context
 from rhnas.errors import InfeasibleDesignError, SettingsError
+from rhnas.nas.arithmetic import Arithmetic
 from rhnas.nas.data.dataset import DataSet
 from rhnas.nas.data.load import task_data
 from rhnas.networks.spaces.base import Architecture, NetworkSpace
@@ -80,6 +81,16 @@ class Problem:
     def device(self) -> torch.device:
         """Where networks are trained."""
         return device_of(self.settings)
+
+    @property
+    def device_name(self) -> str:
+        """The GPU's name, or ``cpu``."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+
+    @cached_property
+    def arithmetic(self) -> Arithmetic:
+        """What networks are trained in."""
+        return Arithmetic.of(self.settings.run.precision, self.device)
 
     @cached_property
     def model(self) -> CostModel:

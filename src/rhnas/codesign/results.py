@@ -69,6 +69,7 @@ def result_of(
         "fpga": platform.fpga,
         "limits": dict(platform.limits),
         "clock_mhz": platform.clock_mhz,
+        "trained_on": problem.device_name,
         "feasible_designs": problem.designs.count,
         "levels": _levels(problem),
         **schemes,

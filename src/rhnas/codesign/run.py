@@ -19,9 +19,11 @@ from rhnas.codesign.loop import CoDesign
 from rhnas.codesign.problem import Problem
 from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
+from rhnas.codesign.reuse import Donor
 from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
-from rhnas.nas.integer import QuantizeRecipe, integer_accuracy, integer_network
+from rhnas.nas.arithmetic import make_repeatable
+from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
@@ -33,24 +35,28 @@ from rhnas.study import Study
 from rhnas.workload import FloatArray, IntArray, Layer
 
 
-def run(study: Study, progress: Progress | None = None) -> dict[str, Any]:
+def run(study: Study, progress: Progress | None = None, reuse: Path | None = None) -> dict[str, Any]:
     """Carry a study to its result, from wherever it stands.
 
     Args:
         study: Its settings say what to search.
         progress: Who is told how far it is.
+        reuse: A finished run for another chip, whose baselines' networks are taken over; see ``Donor``.
 
     Returns:
         What stands in ``result.json``.
 
     Raises:
-        RhnasError: The settings ask for what is not there; see ``Problem.of`` and ``Stages``.
+        RhnasError: The settings ask for what is not there; see ``Problem.of``, ``Donor`` and ``Stages``.
     """
     if study.finished:
         return study.result()
     use_threads(study.settings.run.threads)
+    make_repeatable()
     problem = Problem.of(study.settings)
-    return study.finish(Run(problem, Stages(study, study.settings.run.checkpoint_s), progress).result())
+    lender = None if reuse is None else Donor(reuse, problem)
+    stages = Stages(study, study.settings.run.checkpoint_s, lender)
+    return study.finish(Run(problem, stages, progress).result())
 
 
 def use_threads(threads: int) -> None:
@@ -120,8 +126,9 @@ class Run:
     def codesign(self, search: NetworkSearch) -> CoDesign:
         """The loop of a network search, at its start; all searches begin with the same supernet."""
         problem, settings, seeds = self.problem, self.problem.settings, self.problem.seeds
+        supernet = SuperNet(problem.networks, seeds.child("supernet"), problem.arithmetic)
         networks = DifferentiableSearch(
-            SuperNet(problem.networks, seeds.child("supernet")),
+            supernet.to(problem.device),
             settings.nas,
             problem.data,
             seeds.child("networks"),
@@ -158,20 +165,21 @@ class Run:
         problem = self.problem
         seeds = problem.seeds.child("train")
         network = Network(problem.workload(architecture), seeds).to(problem.device)
-        training = Training(network, problem.settings.train, problem.data, seeds)
+        training = Training(network, problem.settings.train, problem.data, seeds, problem.arithmetic)
         if resume is not None:
             training.restore(resume)
         name = _train_name(architecture)
         self.progress.stage(f"train {name[6:]}", training.steps)
         while not training.finished:
             losses = [training.step() for _ in range(training.batches.per_epoch)]
+            loss = torch.stack(losses).mean().item()
             record = {"stage": name, "step": training.position, "steps": training.steps}
-            self.stages.record({**record, "loss": float(np.mean(losses))})
-            self.progress.update(training.position, f"loss {np.mean(losses):.2f}")
+            self.stages.record({**record, "loss": loss})
+            self.progress.update(training.position, f"loss {loss:.2f}")
             yield training.state
         return {
-            "weights": {key: value.cpu() for key, value in network.state_dict().items()},
-            "accuracy": evaluate(network, problem.data, problem.data.validation),
+            "weights": {key: value.cpu() for key, value in training.trained.state_dict().items()},
+            "accuracy": evaluate(training.trained, problem.data, problem.data.validation),
         }
 
     # Choosing networks and their hardware ---------------------------------------------------------------
@@ -288,7 +296,7 @@ class Run:
         self.progress.stage("quantize", 1)
         yield dict
         seeds = problem.seeds.child("train")
-        integers = integer_network(self.network(architecture), problem.data, QuantizeRecipe(), seeds)
+        integers = integer_network(self.network(architecture), problem.data, problem.settings.quantize, seeds)
         for key in keys:
             integers.save(self._integer_path(key))
         return {"accuracy_validation": integer_accuracy(integers, problem.data.validation)}

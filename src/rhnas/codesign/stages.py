@@ -37,6 +37,13 @@ class Silence:
         """Nothing."""
 
 
+class Lender(Protocol):
+    """Another run whose stages may be taken over."""
+
+    def stage(self, name: str) -> tuple[State, float, list[dict[str, Any]]] | None:
+        """A stage's result, its seconds and its trials; None where there is none to take over."""
+
+
 class Stages:
     """Runs stages in turn and keeps their results in the study's checkpoint.
 
@@ -46,14 +53,16 @@ class Stages:
     Args:
         study: Where the checkpoint lives.
         every_s: Seconds between checkpoints within a stage.
+        lender: Whose stages are taken over where it has them.
 
     Raises:
         CheckpointError: The study's checkpoint cannot be used; it is kept aside.
     """
 
-    def __init__(self, study: Study, every_s: float) -> None:
+    def __init__(self, study: Study, every_s: float, lender: Lender | None = None) -> None:
         self._study = study
         self._every_s = every_s
+        self._lender = lender
         self.results: dict[str, State] = {}
         self.seconds: dict[str, float] = {}
         self._inside: dict[str, Any] | None = None
@@ -97,6 +106,8 @@ class Stages:
         """
         if name in self.results:
             return self.results[name]
+        if self._lender is not None and (lent := self._lender.stage(name)) is not None:
+            return self._take_over(name, *lent)
         inside = self._inside if self._inside is not None and self._inside["name"] == name else None
         spent = 0.0 if inside is None else inside["seconds"]
         begun = saved = time.monotonic()
@@ -116,6 +127,14 @@ class Stages:
         self._inside = None
         self._save()
         return self.results[name]
+
+    def _take_over(self, name: str, result: State, seconds: float, trials: list[dict[str, Any]]) -> State:
+        for trial in trials:
+            self.record(trial)
+        self.results[name], self.seconds[name] = result, seconds
+        self._inside = None
+        self._save()
+        return result
 
     def _save(self) -> None:
         state = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import torch
 
@@ -11,36 +10,19 @@ from rhnas.nas.batches import Batches
 from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.nas.network import Network
 from rhnas.quantize.calibrate import FloatLayer, Scales, calibrate, pixel_table, quantize
+from rhnas.quantize.device import accuracy_on_device
 from rhnas.quantize.golden import accuracy
 from rhnas.quantize.qat import IntegerAwareNetwork, finetune
 from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
+from rhnas.settings import QuantizeSettings
 
 CALIBRATION_PICTURES = 512
 """Training pictures that the scales are chosen on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuantizeRecipe:
-    """How a trained network becomes an integer network.
-
-    Attributes:
-        epochs: Of quantization-aware fine-tuning; 0 for calibration alone.
-        batch: Pictures per step.
-        learning_rate: At the start of the fine-tuning.
-        label_smoothing: As in training.
-        per_channel: Whether each output channel's weights get a scale of their own.
-    """
-
-    epochs: int = 5
-    batch: int = 64
-    learning_rate: float = 3e-4
-    label_smoothing: float = 0.1
-    per_channel: bool = False
-
-
 def integer_network(
-    network: Network, data: DataSet, recipe: QuantizeRecipe, seeds: Seeds
+    network: Network, data: DataSet, recipe: QuantizeSettings, seeds: Seeds
 ) -> QuantizedNetwork:
     """The better of the calibrated and the fine-tuned network on the validation part.
 
@@ -75,7 +57,9 @@ def integer_network(
 
 def integer_accuracy(network: QuantizedNetwork, part: Part) -> float:
     """Fraction of a part's pictures that the integer network classifies right, by the golden model."""
-    return accuracy(network, part.pictures.cpu().numpy(), part.labels.cpu().numpy())
+    if part.pictures.device.type != "cpu":
+        return accuracy_on_device(network, part.pictures, part.labels)
+    return accuracy(network, part.pictures.numpy(), part.labels.numpy())
 
 
 def _integer(name: str, layers: tuple[FloatLayer, ...], scales: Scales, data: DataSet) -> QuantizedNetwork:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rhnas.errors import SettingsError
+from rhnas.nas.arithmetic import Arithmetic
 from rhnas.nas.bodies.mixture import Mixture
 from rhnas.nas.bodies.residual import ResidualBody
 from rhnas.nas.bodies.slots import SlotBody
@@ -53,6 +54,7 @@ class SuperNet(nn.Module):
     Args:
         space: The networks.
         seeds: Initial weights come from its child ``weights``.
+        arithmetic: What pictures are computed in; alpha and the cost stay float64.
 
     Raises:
         SettingsError: The space belongs to no family that has a body.
@@ -71,9 +73,10 @@ class SuperNet(nn.Module):
 
     open: Tensor
 
-    def __init__(self, space: NetworkSpace, seeds: Seeds) -> None:
+    def __init__(self, space: NetworkSpace, seeds: Seeds, arithmetic: Arithmetic | None = None) -> None:
         super().__init__()
         self.space = space
+        self.arithmetic = arithmetic or Arithmetic()
         sizes = torch.tensor([len(decision.options) for decision in space.decisions])
         columns = torch.arange(int(sizes.max()))
         self.register_buffer("open", columns < sizes[:, None])
@@ -150,7 +153,9 @@ class SuperNet(nn.Module):
         Returns:
             (N, classes).
         """
-        features, gate = self.body(pictures, mixture)  # (N, C)
+        with self.arithmetic.region():
+            features, gate = self.body(pictures, mixture)  # (N, C)
+        features = features.to(self.bias.dtype)
         # Pictures differ little beside what all have in common; without this the first epochs learn nothing.
         features = functional.batch_norm(features, None, None, training=True, eps=BATCH_NORM_EPSILON)
         if gate is not None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rhnas.errors import CheckpointError
+from rhnas.nas.arithmetic import Arithmetic
 from rhnas.nas.batches import Batches, accuracy, cosine
 from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.seeds import Seeds
@@ -19,6 +23,8 @@ MOMENTUM = 0.9
 WARMUP_EPOCHS = 1.0
 """Over which the learning rate rises; at most a tenth of the training."""
 
+log = logging.getLogger(__name__)
+
 
 class Training:
     """A network on its way; the caller owns the loop.
@@ -28,16 +34,31 @@ class Training:
         settings: The recipe.
         data: Its training part is learnt from.
         seeds: Its child ``batches`` gives orders and augmentation.
+        arithmetic: What it computes in.
 
     Attributes:
         position: Steps done.
+        pieces: Parts a batch is computed in, one after the other: one, and twice as many whenever memory
+            does not suffice. Batch normalisation then sees a part at a time.
     """
 
-    def __init__(self, network: nn.Module, settings: TrainSettings, data: DataSet, seeds: Seeds) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: TrainSettings,
+        data: DataSet,
+        seeds: Seeds,
+        arithmetic: Arithmetic | None = None,
+    ) -> None:
         self.network = network
         self.settings = settings
+        augmentation = replace(data.augmentation, cutout=settings.cutout)
+        data = replace(data, augmentation=augmentation)
         self.batches = Batches(data, settings.batch, seeds.child("batches"))
+        self.arithmetic = arithmetic or Arithmetic()
         self.position = 0
+        self.pieces = 1
+        self._average = _averaged(network, settings.average)
         # Scales, shifts and biases are not decayed: a penalty on them only fights the normalisation.
         decayed = [p for p in network.parameters() if p.ndim > 1]
         free = [p for p in network.parameters() if p.ndim == 1]
@@ -62,28 +83,63 @@ class Training:
         """Whether all steps are done."""
         return self.position >= self.steps
 
-    def step(self) -> float:
-        """Train on the next batch; its loss."""
+    @property
+    def trained(self) -> nn.Module:
+        """The network to keep: the average of the weights where one is asked for, else the last."""
+        return self.network if self._average is None else self._average.module
+
+    def step(self) -> Tensor:
+        """Train on the next batch; its loss, a scalar on the device."""
         pictures, labels = self.batches.at(self.position)
         warmup = min(WARMUP_EPOCHS / self.settings.epochs, 0.1)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * cosine((self.position + 1) / (self.steps + 1), warmup)
         self.network.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(
-            self.network(pictures), labels, label_smoothing=self.settings.label_smoothing
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._gradient(pictures, labels)
         self.optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(self.network)
         self.position += 1
-        return loss.item()
+        return loss
+
+    def _gradient(self, pictures: Tensor, labels: Tensor) -> Tensor:
+        """The batch's loss; its gradient is left in the parameters. In more pieces where memory is short."""
+        while True:
+            try:
+                return self._gradient_of_pieces(pictures, labels)
+            except torch.OutOfMemoryError:
+                if len(labels) < 4 * self.pieces:
+                    raise
+                self.pieces *= 2
+                log.warning(
+                    "out of memory: batches of %d are computed in %d pieces from here on",
+                    len(labels),
+                    self.pieces,
+                )
+
+    def _gradient_of_pieces(self, pictures: Tensor, labels: Tensor) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=labels.device)
+        for some, wanted in zip(
+            pictures.tensor_split(self.pieces), labels.tensor_split(self.pieces), strict=True
+        ):
+            with self.arithmetic.region():
+                scores = self.network(some)
+                smoothing = self.settings.label_smoothing
+                loss = functional.cross_entropy(scores, wanted, label_smoothing=smoothing)
+            share = loss * (len(wanted) / len(labels))
+            share.backward()  # type: ignore[no-untyped-call]
+            total += share.detach()
+        return total
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, as tensors and plain values."""
         return {
             "position": self.position,
+            "pieces": self.pieces,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -95,11 +151,21 @@ class Training:
         try:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.position = int(state["position"])
-        except (KeyError, RuntimeError, ValueError) as error:
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
+            self.position, self.pieces = int(state["position"]), int(state["pieces"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 "the checkpoint must be of this training", got=error, fix="start anew with --overwrite"
             ) from error
+
+
+def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
+    """A moving average of weights and of running statistics, None for no decay."""
+    if decay == 0:
+        return None
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
 def evaluate(network: nn.Module, data: DataSet, part: Part) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from rhnas.quantized import INT8_MIN, Int8Array, QuantizedLayer, QuantizedNetwor
 from rhnas.workload import PICTURE, IntArray, Layer, LayerKind
 
 AnyArray = npt.NDArray[Any]
+Values = TypeVar("Values")
+"""Pictures and results of every layer: arrays or tensors."""
 
 _COLUMN_VALUES = 1 << 21
 """Values of unfolded pictures held at a time: 8 MB, so that they stay in cache and memory is bounded."""
@@ -46,11 +48,11 @@ def activations(network: QuantizedNetwork, pictures: Int8Array) -> Iterator[tupl
 
 
 def walk(
-    layers: tuple[Layer, ...], pictures: AnyArray, step: Callable[[int, list[AnyArray]], AnyArray]
-) -> Iterator[tuple[str, AnyArray]]:
+    layers: tuple[Layer, ...], pictures: Values, step: Callable[[int, list[Values]], Values]
+) -> Iterator[tuple[str, Values]]:
     """Run layers in order along their wiring, keeping a tensor only while something still reads it."""
     last_reader = {source: index for index, layer in enumerate(layers) for source in layer.inputs}
-    known: dict[str, AnyArray] = {PICTURE: pictures}
+    known: dict[str, Values] = {PICTURE: pictures}
     for index, layer in enumerate(layers):
         known[layer.name] = step(index, [known[source] for source in layer.inputs])
         yield layer.name, known[layer.name]
