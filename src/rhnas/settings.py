@@ -116,7 +116,8 @@ class NasSettings(Group):
         weight_decay: Of the supernet's weights.
         alpha_rate: Of alpha (Adam).
         freeze: Lead in probability from which ``dsnas`` fixes a decision.
-        candidates: Networks derived and scored with the supernet's weights at the end.
+        candidates: Networks scored with the supernet's weights at the end: half come from alpha, the others
+            are neighbours of the best.
         finalists: Best candidates that are trained from scratch.
     """
 
@@ -163,6 +164,7 @@ class QuantizeSettings(Group):
         learning_rate: At the start of the fine-tuning.
         label_smoothing: As in training.
         per_channel: Whether each output channel's weights get a scale of their own.
+        calibration: Training images that the scales are chosen on.
     """
 
     epochs: int = Field(default=5, ge=0)
@@ -170,6 +172,7 @@ class QuantizeSettings(Group):
     learning_rate: float = Field(default=3e-4, gt=0)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     per_channel: bool = False
+    calibration: int = Field(default=512, ge=1)
 
 
 class RunSettings(Group):

@@ -15,6 +15,7 @@ import numpy as np
 
 from rhnas.codesign.archive import layer_weights
 from rhnas.codesign.hardware import HardwareSide
+from rhnas.codesign.settle import Settled, Settlement
 from rhnas.nas.expectation import table_loss
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.strategies.base import StepResult
@@ -27,13 +28,6 @@ from rhnas.workload import FloatArray
 
 JOINT_SHARE = 0.7
 """Of the evaluations, spent while alpha moves; the rest answers fixed networks at the end."""
-
-MAX_ROUNDS = 8
-"""Of the final alternation; each halves what is left of the budget, so more would find nothing."""
-
-
-REPEATS = 20
-"""Proposals per evaluation that a fixed network's local search may make; known designs are free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +61,6 @@ class Trial:
     entropy: float
     loss: float
     accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settled:
-    """Where network and hardware no longer change each other.
-
-    Attributes:
-        architectures: Networks in the order of their score on the design, best first.
-        accuracies: Of each, on the validation part, with the supernet's weights.
-        rounds: Turns the alternation took.
-    """
-
-    architectures: tuple[Architecture, ...]
-    accuracies: tuple[float, ...]
-    rounds: int
 
 
 class CoDesign:
@@ -174,36 +153,11 @@ class CoDesign:
     def settle(self, candidates: int, seeds: Seeds) -> Settled:
         """Alternate best hardware for the network and best network for that hardware to a fixed point.
 
-        A network's score is its validation error with the supernet's weights plus lambda times the log of
-        its cost. The hardware step is a local search around the archive's best design, out of the
-        evaluations that are left; the whole archive is scored anew for each network, which is free.
-
         Args:
-            candidates: Networks derived from alpha.
+            candidates: Networks that may be scored with the supernet's weights.
             seeds: Of the local searches.
         """
-        found = self.networks.derive(candidates)
-        errors = np.array([1 - candidate.accuracy for candidate in found])
-        weights = [self.weights_of(candidate.architecture) for candidate in found]
-        derived = self.networks.strategy.derive()
-        at = next(i for i, candidate in enumerate(found) if candidate.architecture == derived)
-        order, rounds = np.array([at]), 0
-        while rounds < MAX_ROUNDS:
-            rounds += 1
-            left = self.settings.evaluations - self.hardware.evaluations
-            self.hardware.refine(weights[at], seeds.child(f"round{rounds}"))
-            self.hardware.turn(weights[at], REPEATS * left, self.hardware.evaluations + left // 2)
-            row = self.hardware.best(weights[at])
-            costs = np.array([self.hardware.archive.scores(w, row)[0] for w in weights])
-            order = np.argsort(errors + self.weight * costs, kind="stable")
-            if order[0] == at:
-                break
-            at = int(order[0])
-        return Settled(
-            architectures=tuple(found[i].architecture for i in order),
-            accuracies=tuple(found[i].accuracy for i in order),
-            rounds=rounds,
-        )
+        return Settlement(self, candidates, seeds).run()
 
     def state(self) -> dict[str, Any]:
         """Both sides, between two trials."""

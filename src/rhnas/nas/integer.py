@@ -17,9 +17,6 @@ from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
 from rhnas.settings import QuantizeSettings
 
-CALIBRATION_PICTURES = 512
-"""Training pictures that the scales are chosen on."""
-
 
 def integer_network(
     network: Network, data: DataSet, recipe: QuantizeSettings, seeds: Seeds
@@ -37,7 +34,7 @@ def integer_network(
     chosen = torch.randperm(
         len(data.train), generator=torch.Generator().manual_seed(seeds.child("calibration").integer())
     )
-    pictures = data.normalise(data.train.pictures[chosen[:CALIBRATION_PICTURES]].cpu()).numpy()
+    pictures = data.normalise(data.train.pictures[chosen[: recipe.calibration]].cpu()).numpy()
     scales = calibrate(layers, pictures, per_channel=recipe.per_channel)
     best = _integer(network.workload.name, layers, scales, data)
     if recipe.epochs == 0:

@@ -14,7 +14,7 @@ from rhnas.nas.expectation import CostLoss
 from rhnas.nas.strategies.base import StepResult, Strategy, Turn
 from rhnas.nas.strategies.registry import make_strategy
 from rhnas.nas.supernet import SuperNet
-from rhnas.networks.spaces.base import Architecture, NetworkSpace
+from rhnas.networks.spaces.base import Architecture
 from rhnas.seeds import Seeds
 from rhnas.settings import NasSettings
 
@@ -110,23 +110,16 @@ class DifferentiableSearch:
         return accuracy(lambda pictures: self.supernet(pictures, path), self.data, self.data.validation)
 
     def derive(self, n: int = 1) -> tuple[Candidate, ...]:
-        """Up to ``n`` distinct networks, the most accurate first: the result, draws from alpha, neighbours.
+        """Up to ``n`` distinct networks, the most accurate first: the result and draws from alpha.
 
-        The strategy's own result is always among them; with ``n`` = 1 it is the only one. Where alpha has
-        settled, so that draws repeat, they are followed by networks that differ from it in one decision.
+        The strategy's own result is always among them; with ``n`` = 1 it is the only one.
         """
         draws = generator(self.seeds.child("derive"))
-        derived = self.strategy.derive()
-        found = {derived: None}
-        for _ in range(DRAWS * n):
+        found = {self.strategy.derive(): None}
+        for _ in range(20 * n):
             if len(found) >= n:
                 break
             found[self.supernet.draw(draws).architecture] = None
-        near = neighbours(self.supernet.space, derived)
-        for index in torch.randperm(len(near), generator=draws).tolist():
-            if len(found) >= n:
-                break
-            found[near[index]] = None
         scored = [Candidate(architecture=a, accuracy=self.accuracy(a)) for a in found]
         return tuple(sorted(scored, key=lambda candidate: -candidate.accuracy))
 
@@ -152,30 +145,6 @@ class DifferentiableSearch:
             raise CheckpointError(
                 "the checkpoint must be of this search", got=error, fix="start anew with --overwrite"
             ) from error
-
-
-DRAWS = 4
-"""From alpha, per network asked for, before neighbours are taken."""
-
-
-def neighbours(space: NetworkSpace, architecture: Architecture) -> list[Architecture]:
-    """Every network that differs from the given one in one decision, and in its layers.
-
-    Example:
-        >>> from rhnas.networks.spaces.registry import network_space
-        >>> space = network_space("digits")
-        >>> found = neighbours(space, (0,) * len(space.decisions))
-        >>> {sum(option != 0 for option in other) for other in found}
-        {1}
-    """
-    layers = space.workload(architecture).layers
-    found = [
-        (*architecture[:index], option, *architecture[index + 1 :])
-        for index, decision in enumerate(space.decisions)
-        for option in range(len(decision.options))
-        if option != architecture[index]
-    ]
-    return [other for other in found if space.workload(other).layers != layers]
 
 
 def split(data: DataSet, share: float, seeds: Seeds) -> tuple[DataSet, DataSet | None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rhnas.errors import SettingsError
 from rhnas.networks.spaces.base import NetworkSpace
-from rhnas.networks.spaces.cifar import CIFAR, CIFAR_FULL
+from rhnas.networks.spaces.cifar import CIFAR, CIFAR_LARGE
 from rhnas.networks.spaces.digits import DIGITS
 from rhnas.networks.spaces.macro import Macro
 from rhnas.networks.spaces.mbconv import MBCONV
@@ -20,7 +20,7 @@ from rhnas.networks.spaces.residual import ResidualSpace
 NETWORK_SPACES: dict[str, Callable[[], NetworkSpace]] = {
     "digits": partial(ResidualSpace, DIGITS),
     "cifar": partial(ResidualSpace, CIFAR),
-    "cifar-full": partial(ResidualSpace, CIFAR_FULL),
+    "cifar-large": partial(ResidualSpace, CIFAR_LARGE),
     "macro": Macro,
     "nasbench201": NasBench201,
     "mbconv": partial(ResidualSpace, MBCONV),
