@@ -3,8 +3,8 @@
 ``python benchmarks/headline.py cifar10`` works through the cells of ``CELLS``: a search (with training and
 quantization), then the proof (program, RTL, synthesis), then the artefacts under ``results/CELL``. A cell is
 a question and a seed: (a) the same chip, (b) equal resources, (c) the open space. ``--stage search --jobs 5``
-is for a GPU, on which searches run side by side; a search for (b) or (c) waits for (a) of its seed, whose
-networks for the baseline accelerator it takes over. ``--set`` makes every cell smaller: the same pipeline
+is for a GPU, on which searches run side by side; a search for (b) or (c) takes the networks for the baseline
+accelerator from (a) of its seed where that is done. ``--set`` makes every cell smaller: the same pipeline
 for a machine without a GPU.
 """
 
@@ -61,7 +61,8 @@ def search(cell: Cell, runs: Path, overrides: list[str]) -> None:
         "study = open_study(Path(out), load_settings(preset, options), resume=True, overwrite=False); "
         "run(study, reuse=Path(reuse) if reuse else None)"
     )
-    lent = "" if cell.lender is None else str(runs / cell.lender.name)
+    lender = None if cell.lender is None else runs / cell.lender.name
+    lent = str(lender) if lender is not None and (lender / "result.json").exists() else ""
     run_python("-c", call, cell.preset, str(runs / cell.name), lent, *options)
 
 
