@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,21 @@ def test_a_platform_tells_the_cycles_of_our_schedule_only(resnet20):
     assert platform.simulated_cycles(*asked, schedule="upstream") is None
     cycles = platform.simulated_cycles(*asked)
     assert cycles.sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()
+
+
+def test_a_network_s_numbers_decide_on_its_cycles(resnet20):
+    plain = numberless_network(resnet20)
+    assert network_cycles(MODEL, DEFAULT, plain).sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()
+    far = replace(
+        plain.layers[0], shift=np.array([20], np.int32), layer=replace(plain.layers[0].layer, relu=False)
+    )
+    signed = replace(far, shift=np.array([8], np.int32))
+    cycles = [
+        network_cycles(MODEL, DEFAULT, replace(plain, layers=(stem, *plain.layers[1:])))
+        for stem in (signed, far)
+    ]
+    # Where the shift is too large for a clip before it, every tensor takes a step more.
+    assert cycles[1][0] - cycles[0][0] >= 32 * 32
 
 
 def test_a_layer_without_a_mapping_is_named():

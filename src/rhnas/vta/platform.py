@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 from rhnas.platform import CostModel, Objective, Platform, ProgramRun
+from rhnas.quantized import QuantizedNetwork
 from rhnas.space import DesignBatch, Rule, Space
 from rhnas.toolchain import Toolchain
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
@@ -86,7 +87,11 @@ class VtaPlatform(Platform):
         )
 
     def simulated_cycles(
-        self, row: Mapping[str, int], network: Workload, objective: Objective, **options: Any
+        self,
+        row: Mapping[str, int],
+        network: Workload | QuantizedNetwork,
+        objective: Objective,
+        **options: Any,
     ) -> IntArray | None:
         """By our compiler, the best few mappings of each layer timed; None for upstream's schedule."""
         from rhnas.vta.cost import VtaCostModel

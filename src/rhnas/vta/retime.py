@@ -227,11 +227,18 @@ def network_mappings(
 def network_cycles(
     model: VtaCostModel,
     config: AcceleratorConfig,
-    network: Workload,
+    network: Workload | QuantizedNetwork,
     objective: Objective = Objective.EDP,
     count: int = CANDIDATES,
 ) -> IntArray:
     """Simulated cycles of a network's program, layer by layer, under ``network_mappings``.
+
+    Args:
+        model: As ``network_mappings``.
+        config: A chainable accelerator.
+        network: In integers, or its shapes alone: numbers decide on nothing but the epilogues' operations.
+        objective: As ``network_mappings``.
+        count: As ``network_mappings``.
 
     Returns:
         int64 (L + 1,), as ``cycles_by_layer`` gives them.
@@ -239,5 +246,6 @@ def network_cycles(
     Raises:
         InfeasibleDesignError: A layer has no mapping, or the accelerator is not chainable.
     """
-    mappings = network_mappings(model, config, network, objective, count)
-    return cycles_by_layer(compile_numberless(network, mappings, config), model.timing.name)
+    numbers = numberless_network(network) if isinstance(network, Workload) else network
+    mappings = network_mappings(model, config, numbers.workload, objective, count)
+    return cycles_by_layer(compile_network(numbers, mappings, config), model.timing.name)
