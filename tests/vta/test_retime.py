@@ -88,6 +88,16 @@ def test_a_platform_tells_the_cycles_of_our_schedule_only(resnet20):
     assert cycles.sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()
 
 
+@pytest.mark.slow
+def test_compiled_resnet18_comes_near_its_mac_bound():
+    network = load_network("resnet18")
+    mappings = network_mappings(MODEL, DEFAULT, network, Objective.LATENCY, 8)
+    cycles = cycles_by_layer(compile_network(numberless_network(network), mappings, DEFAULT))
+    offloaded = [layer.name not in ("conv1", "maxpool", "avgpool", "fc") for layer in network]
+    bound = sum(layer.macs for layer, some in zip(network, offloaded, strict=True) if some) / 256
+    assert bound / cycles[:-1][offloaded].sum() >= 0.91
+
+
 def test_a_network_s_numbers_decide_on_its_cycles(resnet20):
     plain = numberless_network(resnet20)
     assert network_cycles(MODEL, DEFAULT, plain).sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()

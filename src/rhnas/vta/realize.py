@@ -21,7 +21,7 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
 from rhnas.vta.fpga import XC7Z020
 from rhnas.vta.lower.describe import describe_layers, describe_pictures, describe_scores
-from rhnas.vta.lower.layer import TIMING, LoweredLayer
+from rhnas.vta.lower.layer import LoweredLayer
 from rhnas.vta.lower.network import CompiledNetwork, Region, compile_network, picture_name, stored_layers
 from rhnas.vta.mapping import Mapping as Tiles
 from rhnas.vta.place import place
@@ -30,6 +30,7 @@ from rhnas.vta.retime import network_mappings
 from rhnas.vta.simulate.memory import PAGE_BYTES, PAGES, Dram
 from rhnas.vta.simulate.run import Simulation, simulate
 from rhnas.vta.synthesize import synthesize
+from rhnas.vta.timing import TIMING
 from rhnas.workload import IntArray, Layer
 
 PROGRAM = "program"

@@ -19,10 +19,11 @@ from rhnas.quantized import QuantizedLayer, QuantizedNetwork, weight_shape
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
-from rhnas.vta.lower.layer import TIMING, compile_layer
+from rhnas.vta.lower.layer import compile_layer
 from rhnas.vta.lower.network import CompiledNetwork, compile_network, stored_layers
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.simulate.run import time
+from rhnas.vta.timing import TIMING
 from rhnas.workload import PICTURE, IntArray, Layer, LayerKind, Workload
 
 CANDIDATES = 3

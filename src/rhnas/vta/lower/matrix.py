@@ -12,7 +12,7 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import AluOp, Memory
 from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
 from rhnas.vta.lower.boundary import Joint, Tail, tail_of
-from rhnas.vta.lower.epilogue import Requantization, tile_dims
+from rhnas.vta.lower.epilogue import PLAIN, Requantization, channel_dims, starts, tile_dims
 from rhnas.vta.lower.kernels import Dim, Index, Item, alu, gemm
 from rhnas.vta.lower.layout import Bytes, constant_tensors, dense_weight, diagonal_blocks, weight_blocks
 from rhnas.vta.lower.memory import MemoryMap
@@ -29,8 +29,10 @@ from rhnas.vta.lower.products import (
 )
 from rhnas.vta.lower.stream import Block, Padding, Stream, loads, relay
 from rhnas.vta.lower.tiles import Region, Step, channel_tiles, require_room, steps
+from rhnas.vta.lower.zeros import Edge, Zeros, centring, edges
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import Nest
+from rhnas.vta.timing import PROFILES, TIMING
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class MatrixLayer:
         mapping: Its tiles.
         config: The accelerator.
         nest: The layer as the cost model sees it on that accelerator.
+        zeros: What stored zeros stand for.
     """
 
     quantized: QuantizedLayer
     mapping: Mapping
     config: AcceleratorConfig
     nest: Nest
+    zeros: Zeros = PLAIN
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -62,7 +66,37 @@ class MatrixLayer:
     @cached_property
     def requantization(self) -> Requantization:
         """Of the epilogue."""
-        return Requantization.of(self.quantized)
+        return Requantization.of(self.quantized, self.zeros)
+
+    @cached_property
+    def edges(self) -> tuple[Edge, Edge]:
+        """Rows and columns of the output whose accumulators start alike."""
+        return edges(self.quantized.layer, self.zeros)
+
+    @property
+    def accumulators(self) -> Region:
+        """Where output tiles lie, before anything is there."""
+        mapping, tiles = self.mapping, len(self.steps) // self.steps[-1].reductions
+        size = mapping.tile_co * self.numbers["lanes_out"] * mapping.tile_h * mapping.tile_w
+        return Region(0, size, min(mapping.threads, tiles))
+
+    @property
+    def channel_tensors(self) -> int:
+        """Accumulator tensors of one number per output channel."""
+        return self.numbers["groups_out"] * self.numbers["lanes_out"]
+
+    def border_cycles(self, borders: tuple[Edge, Edge]) -> int | None:
+        """What pixels that start from constants of their own cost; None where those have no room."""
+        more = len(borders[0].taps) * len(borders[1].taps) - 1
+        if more == 0:
+            return 0
+        tensors = self.channel_tensors * (self.tables + more)
+        if self.accumulators.end + tensors > self.config.acc_depth:
+            return None
+        beats = -(-self.config.acc_tensor_bytes * self.channel_tensors * more // self.config.bus_bytes)
+        instructions = sum(len(starts(step, borders)) - 1 for step in self.steps if step.first)
+        profile = PROFILES[TIMING]
+        return beats + instructions * (profile.alu_constant + profile.dispatch)
 
     @property
     def weight_taps(self) -> int:
@@ -99,24 +133,26 @@ class MatrixLayer:
     def uniform(self) -> bool:
         """Whether one tensor holds what all accumulators start from."""
         r = self.requantization
-        return not self.numbers["bias"] and len(r.offsets) == len(r.shifts) == 1
+        return not self.numbers["bias"] and self.tables == len(r.offsets[0]) == 1
 
     @cached_property
     def constants(self) -> Bytes:
         """Accumulator tensors of offsets, then of shifts where channels differ in them."""
-        r, n = self.requantization, self.numbers
+        r, tensors = self.requantization, self.channel_tensors
         if self.uniform:
-            return constant_tensors(np.repeat(r.offsets, self.config.block_out), 1, self.config)
-        tables = [np.broadcast_to(r.offsets, n["channels_out"])]
-        if self.tables > 1:
-            tables.append(r.shifts)
-        tensors = n["groups_out"] * n["lanes_out"]
-        return np.concatenate([constant_tensors(table, tensors, self.config) for table in tables])
+            return constant_tensors(np.repeat(r.offsets[0], self.config.block_out), 1, self.config)
+        # Channels that are not there are zeros, whatever zero is stored as.
+        rest = -int(centring(self.quantized, self.zeros)[0])
+        tables = [np.broadcast_to(table, self.numbers["channels_out"]) for table in r.offsets]
+        found = [constant_tensors(table, tensors, self.config, rest) for table in tables]
+        if len(r.shifts) > 1:
+            found.append(constant_tensors(r.shifts, tensors, self.config))
+        return np.concatenate(found)
 
     @property
     def tables(self) -> int:
         """Numbers per output channel that accumulators must hold."""
-        return 1 if len(self.requantization.shifts) == 1 else 2
+        return len(self.requantization.offsets) + (len(self.requantization.shifts) > 1)
 
     def reads(self, step: Step) -> Reads:
         """Input storage groups of a step."""
@@ -145,7 +181,7 @@ class MatrixSchedule:
 
     def _plan(self) -> None:
         """Which steps load what, and where everything lies on chip."""
-        layer, n, threads = self.layer, self.n, self.layer.mapping.threads
+        layer, n = self.layer, self.n
         inputs = [(step.pixels, layer.reads(step)) for step in layer.steps]
         weights = [layer.weight_key(step) for step in layer.steps]
         self.loads_inputs = [i == 0 or inputs[i] != inputs[i - 1] for i in range(len(inputs))]
@@ -154,17 +190,14 @@ class MatrixSchedule:
             step.pixels.rows.reads.extent * step.pixels.columns.reads.extent for step in layer.steps
         )
         self.operand = self.plane_inp * max(reads.groups for _, reads in inputs)
-        tiles = layer.steps[-1].reductions
-        self.tiles = len(layer.steps) // tiles
+        self.tiles = len(layer.steps) // layer.steps[-1].reductions
         self.inp = Region(0, self.operand * n["operands"], self._halves(sum(self.loads_inputs)))
         largest = max(len(tile) for tile in layer.weights.values())
         self.wgt = Region(0, largest, self._halves(sum(self.loads_weights)))
-        mapping = layer.mapping
-        out = mapping.tile_co * n["lanes_out"] * mapping.tile_h * mapping.tile_w
-        self.acc = Region(0, out, min(threads, self.tiles))
-        room = self.config.acc_depth - self.acc.end - n["groups_out"] * n["lanes_out"] * layer.tables
-        self.all_resident = layer.uniform or mapping.order == "pixels outer" or room >= 0
-        groups = n["groups_out"] if self.all_resident else mapping.tile_co
+        self.acc = layer.accumulators
+        room = self.config.acc_depth - self.acc.end - layer.channel_tensors * layer.tables
+        self.all_resident = layer.uniform or layer.mapping.order == "pixels outer" or room >= 0
+        groups = n["groups_out"] if self.all_resident else layer.mapping.tile_co
         self.resident = 1 if layer.uniform else groups * n["lanes_out"]
         self.constant_channels: int | None = None
         for memory, end, depth in (
@@ -278,33 +311,33 @@ class MatrixSchedule:
         size = whole if self.all_resident else step.channels.groups * n["lanes_out"]
         dram = self.map.constants // self.config.acc_tensor_bytes
         items: list[Item] = []
-        for table in range(self.layer.tables):
+        tables, at_once = self.layer.tables, self.layer.tables if size == self.resident else 1
+        for table in range(0, tables, at_once):
             block = Block(
                 sram=self.acc.end + table * self.resident,
                 dram=dram + table * whole + first,
-                rows=1,
+                rows=at_once,
                 size=size,
-                stride=0,
+                stride=whole,
             )
             items += loads(Memory.ACC, block)
         self.stream.add(items, push_prev=push_prev)
 
-    def _channel_nest(self, step: Step, table: int) -> tuple[list[Index], list[Dim]]:
-        """Every tensor of the tile with its channels' constant as source."""
-        lanes, pixels = self.n["lanes_out"], step.pixels.rows.count * step.pixels.columns.count
-        each = 0 if self.layer.uniform else 1
-        first = each * step.channels.first_group * lanes if self.all_resident else 0
-        source = self.acc.end + table * self.resident + first
-        dims = [
-            Dim(step.channels.groups, Index(pixels * lanes, each * lanes)),
-            Dim(pixels, Index(lanes, 0)),
-            Dim(lanes, Index(1, each)),
-        ]
-        return [Index(self.acc.at, source)], dims
+    def _constant(self, step: Step, table: int) -> int:
+        """Where the constants of a tile's first channels lie."""
+        whole = self.all_resident and not self.layer.uniform
+        first = step.channels.first_group * self.n["lanes_out"] if whole else 0
+        return self.acc.end + table * self.resident + first
 
     def _start(self, step: Step) -> list[Item]:
-        points, dims = self._channel_nest(step, 0)
-        return alu(AluOp.ADD, points, dims, self.config, immediate=0)
+        each, items = 0 if self.layer.uniform else 1, []
+        for parts in starts(step, self.layer.edges):
+            points = [
+                Index(self.acc.at + p.at * self.n["lanes_out"], self._constant(step, p.table)) for p in parts
+            ]
+            dims = channel_dims(step, self.n["lanes_out"], each, (parts[0].rows, parts[0].columns))
+            items += alu(AluOp.ADD, points, dims, self.config, immediate=0)
+        return items
 
     def _end(self, step: Step) -> list[Item]:
         """Shift and clip the tile."""
@@ -312,8 +345,10 @@ class MatrixSchedule:
         r, items = self.layer.requantization, []
         operations = r.operations()
         if len(r.shifts) > 1:
-            points, nest = self._channel_nest(step, 1)
-            items += alu(AluOp.SHR, points, nest, self.config)
+            source = self._constant(step, self.layer.tables - 1)
+            pixels = step.pixels.rows.count, step.pixels.columns.count
+            nest = channel_dims(step, self.n["lanes_out"], 1, pixels)
+            items += alu(AluOp.SHR, [Index(at, source)], nest, self.config)
             operations = list(zip((AluOp.MAX, AluOp.MIN), r.clip, strict=True))
         for operation, value in operations:
             items += alu(operation, [Index(at, at)], dims, self.config, immediate=value)

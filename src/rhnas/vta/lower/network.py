@@ -17,15 +17,16 @@ from rhnas.quantized import Int8Array, QuantizedLayer, QuantizedNetwork
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import INSTRUCTION_BYTES, Finish, Instruction, assemble
 from rhnas.vta.lower.kernels import place_uops
-from rhnas.vta.lower.layer import TIMING, LoweredLayer
+from rhnas.vta.lower.layer import LoweredLayer
 from rhnas.vta.lower.layout import Bytes, flattened, pack_activations, unpack_activations
 from rhnas.vta.lower.memory import MemoryMap
 from rhnas.vta.lower.plan import Lifetime, pages, share
+from rhnas.vta.lower.zeros import layer_zeros, network_zeros
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.rules import CHAINABLE
 from rhnas.vta.simulate.memory import Dram
-from rhnas.vta.timing import UOP_BYTES
+from rhnas.vta.timing import TIMING, UOP_BYTES
 from rhnas.workload import PICTURE, IntArray, LayerKind
 
 
@@ -138,9 +139,7 @@ def compile_network(
     """
     require_chainable(config)
     quantized = stored_layers(network, config)
-    lowered = tuple(
-        LoweredLayer.of(layer, mapping, config) for layer, mapping in zip(quantized, mappings, strict=True)
-    )
+    lowered = _lowered(quantized, mappings, config)
     _require_one_layout(lowered)
     activations, end = _place_activations(lowered)
     constants, segments, end = _place_constants(lowered, end)
@@ -166,6 +165,17 @@ def compile_network(
     program = Program(config=config, instructions=words, segments=tuple(segments), timing=TIMING)
     first = np.array([*starts, len(instructions)], dtype=np.int64)
     return CompiledNetwork(network, lowered, tuple(regions), program, first)
+
+
+def _lowered(
+    quantized: Sequence[QuantizedLayer], mappings: Sequence[Mapping], config: AcceleratorConfig
+) -> tuple[LoweredLayer, ...]:
+    """The layers on the accelerator, results centred where that pays."""
+    plain = [
+        LoweredLayer.of(layer, mapping, config) for layer, mapping in zip(quantized, mappings, strict=True)
+    ]
+    zeros = network_zeros(plain)
+    return tuple(replace(layer, zeros=layer_zeros(layer.quantized.layer, zeros)) for layer in plain)
 
 
 def require_chainable(config: AcceleratorConfig) -> None:
