@@ -12,12 +12,12 @@ import time
 import torch
 
 from rhnas.nas.data.load import load_data
-from rhnas.nas.integer import QuantizeRecipe, integer_accuracy, integer_network
+from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
 from rhnas.nas.train import Training, evaluate
 from rhnas.networks.spaces.registry import network_space
 from rhnas.seeds import Seeds
-from rhnas.settings import TrainSettings
+from rhnas.settings import QuantizeSettings, TrainSettings
 
 
 def options() -> argparse.Namespace:
@@ -59,7 +59,7 @@ def main() -> None:
         for per_channel in (False, True):
             for epochs in (0, given.tuning):
                 start = time.perf_counter()
-                recipe = QuantizeRecipe(epochs=epochs, batch=given.batch, per_channel=per_channel)
+                recipe = QuantizeSettings(epochs=epochs, batch=given.batch, per_channel=per_channel)
                 accuracy = integer_accuracy(integer_network(network, data, recipe, seeds), test)
                 way = f"{'per channel' if per_channel else 'per tensor'}, {epochs} epochs"
                 print(

@@ -42,6 +42,12 @@ def test_identity_depends_on_every_value_and_on_nothing_else() -> None:
     assert base.identity() != parse_settings("[run]\nseed = 2\n[nas]\nepochs = 3\n").identity()
 
 
+def test_a_group_that_came_later_counts_only_where_it_is_used() -> None:
+    base = parse_settings("[run]\nseed = 1\n")
+    assert base.identity() == parse_settings("[run]\nseed = 1\n[quantize]\nepochs = 5\n").identity()
+    assert base.identity() != parse_settings("[run]\nseed = 1\n[quantize]\nper_channel = true\n").identity()
+
+
 @pytest.mark.parametrize(
     ("text", "got", "fix"),
     [

@@ -150,6 +150,24 @@ class TrainSettings(Group):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
 
 
+class QuantizeSettings(Group):
+    """How a trained network becomes an integer network.
+
+    Attributes:
+        epochs: Of quantization-aware fine-tuning; 0 for calibration alone.
+        batch: Images per step.
+        learning_rate: At the start of the fine-tuning.
+        label_smoothing: As in training.
+        per_channel: Whether each output channel's weights get a scale, and its result a shift, of their own.
+    """
+
+    epochs: int = Field(default=5, ge=0)
+    batch: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    per_channel: bool = False
+
+
 class RunSettings(Group):
     """How a run is carried out.
 
@@ -182,6 +200,7 @@ class Settings(Group):
     agent: AgentSettings = AgentSettings()
     nas: NasSettings = NasSettings()
     train: TrainSettings = TrainSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
     run: RunSettings = RunSettings()
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,11 +210,16 @@ class Settings(Group):
     def identity(self) -> str:
         """Sixteen hexadecimal digits that two trees share exactly when they are equal.
 
+        ``quantize`` counts where it differs from its defaults only: runs are older than that group.
+
         Example:
             >>> Settings().identity() == parse_settings("").identity()
             True
         """
-        return hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()[:16]
+        tree = self.to_dict()
+        if self.quantize == QuantizeSettings():
+            del tree["quantize"]
+        return hashlib.sha256(canonical_json(tree).encode()).hexdigest()[:16]
 
     def to_toml(self) -> str:
         """The tree as TOML; reading it back gives an equal tree."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rhnas.errors import InfeasibleDesignError
+from rhnas.errors import InfeasibleDesignError, UnsupportedNetworkError
 from rhnas.networks.zoo import load_network
 from rhnas.platform import Objective
 from rhnas.space import DesignBatch
@@ -58,6 +58,18 @@ def test_timed_mappings_come_in_the_order_of_their_simulated_cycles():
     assert [t.simulated for t in timed] == sorted(t.simulated for t in timed)
     assert timed[0].simulated == layer_cycles(CONV, timed[0].mapping, DEFAULT)
     assert {t.mapping for t in timed_mappings(MODEL, DEFAULT, CONV, count=2)} <= {t.mapping for t in timed}
+
+
+def test_mappings_without_room_for_shifts_per_channel_are_passed_over():
+    config = AcceleratorConfig(log_acc_buff_size=10)  # 16 accumulator tensors
+    ranked = MODEL.ranked_mappings(DesignBatch.of(config.to_row()), CONV, 0.0, 3)
+    with pytest.raises(UnsupportedNetworkError, match="accumulator scratchpad"):
+        [layer_cycles(CONV, mapping, config, per_channel=True) for mapping, *_ in ranked]
+    timed = timed_mappings(MODEL, config, CONV, per_channel=True)
+    assert len(timed) == 3
+    # The shift comes from a tensor, the two clips follow: that takes longer.
+    plain = {t.mapping: t.simulated for t in timed_mappings(MODEL, config, CONV, count=64)}
+    assert all(t.simulated > plain[t.mapping] for t in timed if t.mapping in plain)
 
 
 def test_a_network_s_cycles_are_those_of_its_simulation(resnet20):

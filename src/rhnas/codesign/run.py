@@ -21,7 +21,7 @@ from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
-from rhnas.nas.integer import QuantizeRecipe, integer_accuracy, integer_network
+from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
@@ -279,8 +279,8 @@ class Run:
         problem = self.problem
         self.progress.stage("quantize", 1)
         yield dict
-        seeds = problem.seeds.child("train")
-        integers = integer_network(self.network(architecture), problem.data, QuantizeRecipe(), seeds)
+        seeds, recipe = problem.seeds.child("train"), problem.settings.quantize
+        integers = integer_network(self.network(architecture), problem.data, recipe, seeds)
         for key in keys:
             integers.save(self._integer_path(key))
         return {"accuracy_validation": integer_accuracy(integers, problem.data.validation)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import torch
 
@@ -15,32 +14,14 @@ from rhnas.quantize.golden import accuracy
 from rhnas.quantize.qat import IntegerAwareNetwork, finetune
 from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
+from rhnas.settings import QuantizeSettings
 
 CALIBRATION_PICTURES = 512
 """Training pictures that the scales are chosen on."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuantizeRecipe:
-    """How a trained network becomes an integer network.
-
-    Attributes:
-        epochs: Of quantization-aware fine-tuning; 0 for calibration alone.
-        batch: Pictures per step.
-        learning_rate: At the start of the fine-tuning.
-        label_smoothing: As in training.
-        per_channel: Whether each output channel's weights get a scale of their own.
-    """
-
-    epochs: int = 5
-    batch: int = 64
-    learning_rate: float = 3e-4
-    label_smoothing: float = 0.1
-    per_channel: bool = False
-
-
 def integer_network(
-    network: Network, data: DataSet, recipe: QuantizeRecipe, seeds: Seeds
+    network: Network, data: DataSet, recipe: QuantizeSettings, seeds: Seeds
 ) -> QuantizedNetwork:
     """The better of the calibrated and the fine-tuned network on the validation part.
 

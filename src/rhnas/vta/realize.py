@@ -48,7 +48,7 @@ class VtaToolchain(Toolchain):
         """Under the mappings that simulation finds best by the laws of the generated machine."""
         config = AcceleratorConfig.from_row(row)
         model = VtaCostModel(technology=technology, timing=TIMING)
-        mappings = network_mappings(model, config, network.workload, objective)
+        mappings = network_mappings(model, config, network, objective)
         return VtaRealization(compile_network(network, mappings, config))
 
     def read(self, network: QuantizedNetwork, folder: Path, description: Mapping[str, Any]) -> VtaRealization:
