@@ -92,12 +92,21 @@ def test_layers_overlap_and_the_model_is_near(resnet20):
     assert whole == pytest.approx(modelled, rel=0.05)
 
 
-def test_a_platform_tells_the_cycles_of_our_schedule_only(resnet20):
+def test_a_platform_tells_the_cycles_of_both_schedules(resnet20):
     platform = VtaPlatform()
     asked = platform.default(), resnet20, Objective.EDP
-    assert platform.simulated_cycles(*asked, schedule="upstream") is None
     cycles = platform.simulated_cycles(*asked)
     assert cycles.sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()
+    upstream = platform.simulated_cycles(*asked, schedule="upstream")
+    modelled = [
+        VtaCostModel(schedule=name)
+        .evaluate(DesignBatch.of(DEFAULT.to_row()), stored_shapes(resnet20, DEFAULT))
+        .totals(Objective.EDP)
+        .cycles[0]
+        for name in ("best", "upstream")
+    ]
+    assert upstream.sum() / cycles.sum() == pytest.approx(modelled[1] / modelled[0], rel=0.05)
+    assert upstream.sum() > 1.05 * cycles.sum()
 
 
 @pytest.mark.slow

@@ -93,12 +93,10 @@ class VtaPlatform(Platform):
         objective: Objective,
         **options: Any,
     ) -> IntArray | None:
-        """By our compiler, the best few mappings of each layer timed; None for upstream's schedule."""
+        """By our compiler, the best few mappings of each layer timed."""
         from rhnas.vta.cost import VtaCostModel
         from rhnas.vta.retime import network_cycles
 
-        if options.get("schedule", "best") != "best":
-            return None
         return network_cycles(VtaCostModel(**options), AcceleratorConfig.from_row(row), network, objective)
 
     def generate(self, row: Mapping[str, int], folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rhnas.quantize.calibrate import reciprocal
 from rhnas.quantized import QuantizedLayer, QuantizedNetwork, weight_shape
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.cost import VtaCostModel
+from rhnas.vta.cost import SCHEDULES, VtaCostModel
 from rhnas.vta.lower.layer import compile_layer
 from rhnas.vta.lower.network import CompiledNetwork, compile_network, stored_layers
 from rhnas.vta.mapping import Mapping
@@ -92,6 +92,7 @@ def layer_cycles(
     config: AcceleratorConfig,
     timing: str = TIMING,
     *,
+    schedule: str = "best",
     per_channel: bool = False,
 ) -> int:
     """Cycles of a layer's own program, launch to FINISH.
@@ -101,6 +102,7 @@ def layer_cycles(
         mapping: Its tiles.
         config: The accelerator.
         timing: Profile of timing laws.
+        schedule: ``best`` or ``upstream``, as for the cost model.
         per_channel: As for ``numberless``.
 
     Raises:
@@ -113,14 +115,17 @@ def layer_cycles(
         157
     """
     inputs = (PICTURE,) if layer.reads_picture else ("before",)
-    return _layer_cycles(replace(layer, name="layer", inputs=inputs), mapping, config, timing, per_channel)
+    named = replace(layer, name="layer", inputs=inputs)
+    return _layer_cycles(named, mapping, config, (timing, schedule), per_channel)
 
 
 @lru_cache(maxsize=1 << 14)
 def _layer_cycles(
-    layer: Layer, mapping: Mapping, config: AcceleratorConfig, timing: str, per_channel: bool
+    layer: Layer, mapping: Mapping, config: AcceleratorConfig, how: tuple[str, str], per_channel: bool
 ) -> int:
-    program = compile_layer(numberless(layer, per_channel=per_channel), mapping, config).program
+    timing, schedule = how
+    quantized = numberless(layer, per_channel=per_channel)
+    program = compile_layer(quantized, mapping, config, SCHEDULES[schedule]).program
     return int(time(program, timing=timing).control[0]["cycles"])
 
 
@@ -153,7 +158,14 @@ def timed_mappings(
     ranked = model.ranked_mappings(batch, layer, mu, PASSED_OVER if per_channel else count)
     for mapping, cycles, energy in ranked:
         try:
-            simulated = layer_cycles(layer, mapping, config, model.timing.name, per_channel=per_channel)
+            simulated = layer_cycles(
+                layer,
+                mapping,
+                config,
+                model.timing.name,
+                schedule=model.schedule,
+                per_channel=per_channel,
+            )
         except UnsupportedNetworkError:
             if not per_channel:
                 raise
@@ -204,7 +216,7 @@ def retimed_mappings(
 
 
 def compile_numberless(
-    network: Workload, mappings: Sequence[Mapping], config: AcceleratorConfig
+    network: Workload, mappings: Sequence[Mapping], config: AcceleratorConfig, schedule: str = "best"
 ) -> CompiledNetwork:
     """A network's program without its numbers, to be timed.
 
@@ -212,12 +224,13 @@ def compile_numberless(
         network: The workload.
         mappings: One per layer of ``stored_shapes``.
         config: A chainable accelerator.
+        schedule: ``best`` or ``upstream``.
 
     Raises:
         InfeasibleDesignError: The accelerator is not chainable.
         UnsupportedNetworkError: A mapping does not fit; names the layer.
     """
-    return compile_network(numberless_network(network), mappings, config)
+    return compile_network(numberless_network(network), mappings, config, SCHEDULES[schedule])
 
 
 def stored_shapes(network: Workload, config: AcceleratorConfig) -> tuple[Layer, ...]:
@@ -296,4 +309,5 @@ def network_cycles(
     """
     numbers = numberless_network(network) if isinstance(network, Workload) else network
     mappings = network_mappings(model, config, numbers, objective, count)
-    return cycles_by_layer(compile_network(numbers, mappings, config), model.timing.name)
+    compiled = compile_network(numbers, mappings, config, SCHEDULES[model.schedule])
+    return cycles_by_layer(compiled, model.timing.name)

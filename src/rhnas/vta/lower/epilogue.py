@@ -42,6 +42,11 @@ class Requantization:
         low, high = (limit - zeros.output for limit in quantized.clip)
         return cls(offsets, _shortest(quantized.shift), (low, high), _reach(quantized, zeros))
 
+    @property
+    def clips(self) -> list[tuple[AluOp, int]]:
+        """Both clips one by one."""
+        return list(zip((AluOp.MAX, AluOp.MIN), self.clip, strict=True))
+
     def operations(self) -> list[tuple[AluOp, int]]:
         """ALU operations with their immediates that end a tile whose channels share a shift.
 
@@ -76,7 +81,7 @@ class Requantization:
         more = offset - (1 << (shift - 1))
         found = [(AluOp.ADD, more)] if more else []
         found += [(AluOp.SHR, shift - 1), (AluOp.ADD, 1), (AluOp.SHR, 1)]
-        return found + list(zip((AluOp.MAX, AluOp.MIN), self.clip, strict=True))
+        return found + self.clips
 
 
 def _reach(quantized: QuantizedLayer, zeros: Zeros) -> tuple[int, int]:

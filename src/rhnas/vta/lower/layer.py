@@ -15,12 +15,13 @@ from rhnas.vta.isa import Finish, assemble
 from rhnas.vta.lower.epilogue import PLAIN, Requantization
 from rhnas.vta.lower.kernels import place_uops
 from rhnas.vta.lower.layout import Bytes, fold_columns, nest_of, pack_activations
-from rhnas.vta.lower.matrix import MatrixLayer, MatrixSchedule
+from rhnas.vta.lower.matrix import MatrixLayer
+from rhnas.vta.lower.matrix_schedule import MatrixSchedule
 from rhnas.vta.lower.memory import MemoryMap
 from rhnas.vta.lower.vector import VectorLayer, VectorSchedule
 from rhnas.vta.lower.zeros import CENTRE, Zeros, centring, edges, passes
 from rhnas.vta.mapping import Mapping
-from rhnas.vta.mapping_nest import FOLDED, VECTOR, Nest
+from rhnas.vta.mapping_nest import BEST, FOLDED, VECTOR, Nest
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.timing import TIMING, UOP_BYTES
 from rhnas.workload import LayerKind
@@ -48,9 +49,11 @@ class LoweredLayer:
     zeros: Zeros = PLAIN
 
     @classmethod
-    def of(cls, quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig) -> LoweredLayer:
-        """With the nest of the mapping's form."""
-        nest = nest_of(quantized.layer, config, mapping.codes[0])
+    def of(
+        cls, quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig, schedule: int = BEST
+    ) -> LoweredLayer:
+        """With the nest of the mapping's form under ``BEST`` or ``UPSTREAM``."""
+        nest = nest_of(quantized.layer, config, mapping.codes[0], schedule)
         if not nest["valid"]:
             what = f"layer {quantized.layer.name!r} must have the form its mapping names"
             raise UnsupportedNetworkError(what, got=mapping.form)
@@ -129,6 +132,8 @@ class LoweredLayer:
     def centre_gain(self) -> int:
         """Cycles that a centred result saves: see ``zeros``."""
         quantized = self.quantized
+        if self._matrix is not None and self._matrix.upstream:
+            return 0
         if not quantized.layer.relu or passes(quantized) or (quantized.shift != quantized.shift[0]).any():
             return 0
         zeros = Zeros(output=CENTRE)
@@ -190,13 +195,16 @@ class CompiledLayer:
         )
 
 
-def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig) -> CompiledLayer:
+def compile_layer(
+    quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig, schedule: int = BEST
+) -> CompiledLayer:
     """Compile one layer, reading tensors as they are; a result that can be centred is (``zeros``).
 
     Args:
         quantized: In integers.
         mapping: As ``VtaCostModel.best_mapping`` gives it.
         config: The accelerator.
+        schedule: ``BEST``, or ``UPSTREAM`` for TVM's of ungrouped convolutions.
 
     Raises:
         UnsupportedNetworkError: The mapping does not fit the scratchpads or the layer.
@@ -213,7 +221,7 @@ def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: Accelerat
         >>> len(compiled.program.instructions)
         10
     """
-    lowered = LoweredLayer.of(quantized, mapping, config)
+    lowered = LoweredLayer.of(quantized, mapping, config, schedule)
     if lowered.centre_gain():
         lowered = replace(lowered, zeros=Zeros(output=CENTRE))
     memory = MemoryMap.of(

@@ -21,10 +21,10 @@ from rhnas.workload import IntArray, Layer, LayerKind
 Bytes = npt.NDArray[np.uint8]
 
 
-def nest_of(layer: Layer, config: AcceleratorConfig, form: int) -> Nest:
-    """The loop nest of a layer on one accelerator, as the cost model sees it."""
+def nest_of(layer: Layer, config: AcceleratorConfig, form: int, schedule: int = BEST) -> Nest:
+    """The loop nest of a layer on one accelerator under a schedule, as the cost model sees it."""
     array = np.array([[config.log_batch, config.log_block_in, config.log_block_out]], dtype=np.int64)
-    return nests_of([layer], array, BEST)[0, 0, form]
+    return nests_of([layer], array, schedule)[0, 0, form]
 
 
 def pack_activations(tensor: Int8Array, batch: int, width: int) -> Bytes:
