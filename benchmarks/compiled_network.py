@@ -1,10 +1,11 @@
 """Where the cycles of a compiled network go, and how fast compiler and simulator are.
 
-Run ``python benchmarks/compiled_network.py [--network resnet18] [--accelerator default] [--calibrated]``. The
-table gives each layer's cycles and what the machine did in them: multiplying (gemm), ALU, filling scratchpads
-of compute (fill); where none of these runs, waiting for a load, a store or the instruction fetch, or idle.
-The shifts are those of ``rhnas.vta.retime``; ``--calibrated`` takes a network with random weights and scales
-from random pictures instead. ``--speed`` measures the simulator, functional and timed, on ResNet-20.
+Run ``python benchmarks/compiled_network.py [--network resnet18] [--accelerator default] [--calibrated]
+[--schedule best|upstream]``. The table gives each layer's cycles and what the machine did in them:
+multiplying (gemm), ALU, filling scratchpads of compute (fill); where none of these runs, waiting for a load,
+a store or the instruction fetch, or idle. The shifts are those of ``rhnas.vta.retime``; ``--calibrated``
+takes a network with random weights and scales from random pictures instead. ``--speed`` measures the simulator, functional and
+timed, on ResNet-20.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rhnas.platform import Objective
 from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.cost import VtaCostModel
+from rhnas.vta.cost import SCHEDULES, VtaCostModel
 from rhnas.vta.isa import Memory, Opcode
 from rhnas.vta.lower.network import CompiledNetwork, compile_network
 from rhnas.vta.mapping import Mapping
@@ -127,20 +128,22 @@ def main() -> None:
     parser.add_argument("--network", default="resnet18")
     parser.add_argument("--accelerator", default="default")
     parser.add_argument("--calibrated", action="store_true")
+    parser.add_argument("--schedule", default="best", help="best or upstream")
     parser.add_argument("--candidates", type=int, default=8, help="mappings timed per layer")
     parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
     config = AcceleratorConfig.from_row(VtaPlatform().parse(arguments.accelerator))
-    model, workload = VtaCostModel(), load_network(arguments.network)
+    model, workload = VtaCostModel(schedule=arguments.schedule), load_network(arguments.network)
     network = calibrated(arguments.network) if arguments.calibrated else numberless_network(workload)
     begun = process_time()
     mappings = network_mappings(model, config, workload, Objective.LATENCY, arguments.candidates)
     chosen, begun = process_time() - begun, process_time()
-    compiled = compile_network(network, mappings, config)
+    compiled = compile_network(network, mappings, config, SCHEDULES[arguments.schedule])
     print(f"mappings in {chosen:.1f} s, compiled in {process_time() - begun:.1f} s of one core")
     table(compiled, config)
     if arguments.speed:
-        speed(config, network_mappings(model, config, load_network("resnet20"), Objective.LATENCY))
+        small = load_network("resnet20")
+        speed(config, network_mappings(VtaCostModel(), config, small, Objective.LATENCY))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"peak memory {peak / 1024:.0f} MiB")
 

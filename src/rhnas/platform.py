@@ -18,6 +18,7 @@ from rhnas.space import DesignBatch, FeasibleSet, Rule, Space
 from rhnas.workload import BoolArray, FloatArray, IntArray, Layer, Workload
 
 if TYPE_CHECKING:
+    from rhnas.quantized import QuantizedNetwork
     from rhnas.toolchain import Toolchain
 
 CLOCK_MHZ = 100.0
@@ -308,13 +309,17 @@ class Platform(ABC):
         raise SettingsError("the platform must have a simulator to run programs", got=self.name)
 
     def simulated_cycles(
-        self, row: Mapping[str, int], network: Workload, objective: Objective, **options: Any
+        self,
+        row: Mapping[str, int],
+        network: Workload | QuantizedNetwork,
+        objective: Objective,
+        **options: Any,
     ) -> IntArray | None:
         """Cycles of a network's compiled program in simulation, layer by layer.
 
         Args:
             row: A full row of a design that runs whole networks.
-            network: The workload.
+            network: In integers, or its shapes alone with ordinary scales.
             objective: What the mappings serve.
             options: Of the cost model, as ``cost_model`` takes them.
 

@@ -163,7 +163,7 @@ class QuantizeSettings(Group):
         batch: Images per step.
         learning_rate: At the start of the fine-tuning.
         label_smoothing: As in training.
-        per_channel: Whether each output channel's weights get a scale of their own.
+        per_channel: Whether each output channel's weights get a scale, and its result a shift, of their own.
         calibration: Training images that the scales are chosen on.
     """
 

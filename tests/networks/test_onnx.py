@@ -199,6 +199,49 @@ def test_what_cannot_run_is_named(case: str, tmp_path: Path) -> None:
         load_network(str(path))
 
 
+POOLED = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)}
+POOLS = {
+    "padded maximum": (helper.make_node("MaxPool", ["picture"], ["out"], "p", **POOLED), LayerKind.MAX_POOL),
+    "padded average": (
+        helper.make_node("AveragePool", ["picture"], ["out"], "p", count_include_pad=1, **POOLED),
+        LayerKind.AVG_POOL,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", POOLS)
+def test_padded_pools_come_in_with_their_padding(case: str, tmp_path: Path) -> None:
+    node, kind = POOLS[case]
+    expected = Layer(
+        name="p",
+        kind=kind,
+        channels=(4, 4),
+        size=(9, 7),
+        kernel=(3, 3),
+        stride=(2, 2),
+        padding=(1, 1),
+        inputs=(PICTURE,),
+    )
+    path = write_model(tmp_path / "net.onnx", [node], [], [1, 4, 9, 7])
+    assert load_network(str(path)).layers == (expected,)
+
+
+@pytest.mark.parametrize("axes", [[2, 3], [-1, -2]])
+def test_a_mean_over_the_picture_is_a_pool(axes: list[int], tmp_path: Path) -> None:
+    node = helper.make_node("ReduceMean", ["picture"], ["out"], "m", axes=axes, keepdims=0)
+    (layer,) = load_network(str(write_model(tmp_path / "net.onnx", [node], [], [1, 4, 9, 7]))).layers
+    assert (layer.kind, layer.kernel, layer.output_size) == (LayerKind.AVG_POOL, (9, 7), (1, 1))
+
+
+def test_a_truncated_model_is_named(tmp_path: Path) -> None:
+    path = write_workload(load_network("resnet20"), tmp_path / "net.onnx")
+    content = path.read_bytes()
+    for kept in range(0, len(content), len(content) // 40):
+        path.write_bytes(content[:kept])
+        with pytest.raises(DataError, match=r"net\.onnx must be an ONNX model"):
+            load_network(str(path))
+
+
 def test_a_dynamic_picture_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "net.onnx", [conv("out")], [WEIGHT], ["batch", 4, "height", 8])
     with pytest.raises(UnsupportedNetworkError, match=r"'out_conv'.*'picture' must have a fixed shape"):

@@ -34,7 +34,10 @@ def test_a_build_is_proven(building: Path, capsys):
     assert said["test_images"] == 64
     cycles = said["cycles"]
     assert cycles["simulated"] == load_platform().simulate(building / "build" / "program").cycles
-    assert cycles["modelled"] == found["cycles"]
+    assert cycles["simulated"] == found["cycles_simulated"], "the search timed this very program"
+    manifest = json.loads((building / "build" / "manifest.json").read_text())
+    assert cycles["modelled"] == manifest["cycles"]["modelled"]
+    assert cycles["modelled"] == pytest.approx(found["cycles"], rel=0.1), "timing prefers near mappings"
     assert cycles["rtl"] is None
     assert said["synthesis"] is None
     assert said["fmax_mhz"] is None

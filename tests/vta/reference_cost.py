@@ -297,7 +297,7 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
 
     # Computation: (instructions per tile, cycles per output tensor) before and after the reduction.
     start, end = (1, 1), (3, 3)
-    if not layer.relu and (layer.kind is not LayerKind.AVG_POOL or layer.kernel[0] * layer.kernel[1] <= 4):
+    if layer.kind is not LayerKind.AVG_POOL or layer.kernel[0] * layer.kernel[1] <= 4:
         end = (2, 2)  # both clips at once
     if shape.upstream:
         end = (4, 3 + timing.alu_tensor_steps)
@@ -305,7 +305,7 @@ def price(shape: Shape, mapping: Mapping, timing: TimingProfile, uops: int) -> C
         taps = layer.kernel[0] * layer.kernel[1]
         start, end = (0, 0), (taps, 1 + (taps - 1) * timing.alu_tensor_steps)
         if layer.kind is LayerKind.ADD:
-            end = (6, 5 + timing.alu_tensor_steps)
+            end = (5, 4 + timing.alu_tensor_steps)
     first_constant = timing.reset_constant if shape.upstream else timing.alu_constant
     gemm = found.gemm_steps + found.gemms * (timing.gemm_constant + each)
     begin = outputs * start[1] + found.tiles * start[0] * (first_constant + each)

@@ -133,7 +133,7 @@ def walk(layer: Layer, mapping: Mapping, block_in: int, block_out: int) -> Walk:
             done.compute_cycles += steps + GEMM + DISPATCH
             done.gemm_steps += steps
             done.instructions += 1
-        ends = 3 if layer.relu else 2
+        ends = 2
         end = ends * (outputs + ALU + DISPATCH)
         compute_free += end
         done.compute_cycles += end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.program import read_program
 from rhnas.vta.realize import VtaToolchain
 from rhnas.vta.simulate.run import simulate
+from rhnas.workload import LayerKind
 from tests.vta.lower.random_networks import small_network
 
 SMALL = {"log_uop_buff_size": 11, "log_inp_buff_size": 13, "log_wgt_buff_size": 13, "log_acc_buff_size": 14}
@@ -101,6 +103,22 @@ def test_the_manifest_is_all_a_driver_needs(shape, tmp_path):
     assert manifest["registers"]["count"] == manifest["instructions"]
     code = next(r for r in manifest["regions"] if r["name"] == "instructions.bin")
     assert manifest["registers"]["address"] == code["address"]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shifts_per_channel_get_mappings_that_leave_room_for_them(shape):
+    rng = np.random.default_rng(4)
+    layers = tuple(
+        replace(layer, shift=rng.integers(5, 9, layer.layer.channels[1]).astype(np.int32))
+        if layer.layer.kind is LayerKind.CONV
+        else layer
+        for layer in small_network(rng)
+    )
+    network = replace(small_network(rng), layers=layers)
+    config = AcceleratorConfig(**SMALL | shape)
+    realization = VtaToolchain().compile(network, config.to_row(), Objective.LATENCY, "dosa40")
+    pictures = network.read_pixels(pixels(network, 2))
+    np.testing.assert_array_equal(realization.simulate(pictures).scores, golden.run(network, pictures))
 
 
 def test_an_accelerator_without_room_for_a_layer_is_refused():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rhnas.errors import InfeasibleDesignError
+from rhnas.errors import InfeasibleDesignError, UnsupportedNetworkError
 from rhnas.networks.zoo import load_network
 from rhnas.platform import Objective
 from rhnas.space import DesignBatch
@@ -58,6 +60,18 @@ def test_timed_mappings_come_in_the_order_of_their_simulated_cycles():
     assert {t.mapping for t in timed_mappings(MODEL, DEFAULT, CONV, count=2)} <= {t.mapping for t in timed}
 
 
+def test_mappings_without_room_for_shifts_per_channel_are_passed_over():
+    config = AcceleratorConfig(log_acc_buff_size=10)  # 16 accumulator tensors
+    ranked = MODEL.ranked_mappings(DesignBatch.of(config.to_row()), CONV, 0.0, 3)
+    with pytest.raises(UnsupportedNetworkError, match="accumulator scratchpad"):
+        [layer_cycles(CONV, mapping, config, per_channel=True) for mapping, *_ in ranked]
+    timed = timed_mappings(MODEL, config, CONV, per_channel=True)
+    assert len(timed) == 3
+    # The shift comes from a tensor, the two clips follow: that takes longer.
+    plain = {t.mapping: t.simulated for t in timed_mappings(MODEL, config, CONV, count=64)}
+    assert all(t.simulated > plain[t.mapping] for t in timed if t.mapping in plain)
+
+
 def test_a_network_s_cycles_are_those_of_its_simulation(resnet20):
     mappings = network_mappings(MODEL, DEFAULT, resnet20, count=1)
     compiled = compile_network(numberless_network(resnet20), mappings, DEFAULT)
@@ -78,12 +92,46 @@ def test_layers_overlap_and_the_model_is_near(resnet20):
     assert whole == pytest.approx(modelled, rel=0.05)
 
 
-def test_a_platform_tells_the_cycles_of_our_schedule_only(resnet20):
+def test_a_platform_tells_the_cycles_of_both_schedules(resnet20):
     platform = VtaPlatform()
     asked = platform.default(), resnet20, Objective.EDP
-    assert platform.simulated_cycles(*asked, schedule="upstream") is None
     cycles = platform.simulated_cycles(*asked)
     assert cycles.sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()
+    upstream = platform.simulated_cycles(*asked, schedule="upstream")
+    modelled = [
+        VtaCostModel(schedule=name)
+        .evaluate(DesignBatch.of(DEFAULT.to_row()), stored_shapes(resnet20, DEFAULT))
+        .totals(Objective.EDP)
+        .cycles[0]
+        for name in ("best", "upstream")
+    ]
+    assert upstream.sum() / cycles.sum() == pytest.approx(modelled[1] / modelled[0], rel=0.05)
+    assert upstream.sum() > 1.05 * cycles.sum()
+
+
+@pytest.mark.slow
+def test_compiled_resnet18_comes_near_its_mac_bound():
+    network = load_network("resnet18")
+    mappings = network_mappings(MODEL, DEFAULT, network, Objective.LATENCY, 8)
+    cycles = cycles_by_layer(compile_network(numberless_network(network), mappings, DEFAULT))
+    offloaded = [layer.name not in ("conv1", "maxpool", "avgpool", "fc") for layer in network]
+    bound = sum(layer.macs for layer, some in zip(network, offloaded, strict=True) if some) / 256
+    assert bound / cycles[:-1][offloaded].sum() >= 0.91
+
+
+def test_a_network_s_numbers_decide_on_its_cycles(resnet20):
+    plain = numberless_network(resnet20)
+    assert network_cycles(MODEL, DEFAULT, plain).sum() == network_cycles(MODEL, DEFAULT, resnet20).sum()
+    far = replace(
+        plain.layers[0], shift=np.array([20], np.int32), layer=replace(plain.layers[0].layer, relu=False)
+    )
+    signed = replace(far, shift=np.array([8], np.int32))
+    cycles = [
+        network_cycles(MODEL, DEFAULT, replace(plain, layers=(stem, *plain.layers[1:])))
+        for stem in (signed, far)
+    ]
+    # Where the shift is too large for a clip before it, every tensor takes a step more.
+    assert cycles[1][0] - cycles[0][0] >= 32 * 32
 
 
 def test_a_layer_without_a_mapping_is_named():

@@ -18,6 +18,7 @@ from rhnas.nas.data.load import task_data
 from rhnas.networks.spaces.base import Architecture, NetworkSpace
 from rhnas.networks.spaces.registry import network_space
 from rhnas.platform import CostModel, Platform, Totals, feasible_designs, load_platform
+from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
 from rhnas.settings import Settings
 from rhnas.space import DesignBatch, FeasibleSet, Space
@@ -140,11 +141,11 @@ class Problem:
         cost = model.evaluate(self.space.decode(design[None]), workload.layers)
         return cost.totals(self.settings.objective.minimize)
 
-    def simulated_cycles(self, design: IntArray, workload: Workload) -> int | None:
+    def simulated_cycles(self, design: IntArray, network: Workload | QuantizedNetwork) -> int | None:
         """Cycles of one network on one design in simulation; None where the platform cannot tell."""
         options = {"technology": self.settings.platform.technologies[0], **_cost_options(self.settings)}
         objective = self.settings.objective.minimize
-        cycles = self.platform.simulated_cycles(self.row(design), workload, objective, **options)
+        cycles = self.platform.simulated_cycles(self.row(design), network, objective, **options)
         return None if cycles is None else int(cycles.sum())
 
     def layer_rows(self, design: IntArray, workload: Workload) -> list[dict[str, Any]]:

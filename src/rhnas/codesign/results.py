@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1
 from typing import Any
@@ -25,7 +25,6 @@ class Chosen:
         evaluations: Distinct designs its hardware search asked the cost model about.
         seconds: Wall time of its stages, shared ones included.
         optimum: Least log objective of the network over all feasible designs, None where not computed.
-        cycles_simulated: Of its network's program on its accelerator; None where the platform cannot tell.
     """
 
     scheme: Scheme
@@ -35,12 +34,12 @@ class Chosen:
     evaluations: int
     seconds: float
     optimum: float | None
-    cycles_simulated: int | None
 
 
 def result_of(
     problem: Problem,
     chosen: Sequence[Chosen],
+    cycles_simulated: Mapping[str, int | None],
     accuracy: dict[str, float],
     accuracy_int8: dict[str, float],
 ) -> dict[str, Any]:
@@ -49,11 +48,19 @@ def result_of(
     Args:
         problem: What was searched.
         chosen: One per scheme.
+        cycles_simulated: Of its network's program on its accelerator by the scheme's key; None where the
+            platform cannot tell.
         accuracy: Test accuracy by the scheme's key.
         accuracy_int8: The same of the integer networks.
     """
     keys = {c.scheme.key: c for c in chosen}
-    schemes = {key: scheme_row(problem, c, accuracy[key], accuracy_int8[key]) for key, c in keys.items()}
+    schemes = {
+        key: {
+            **scheme_row(problem, c, accuracy[key], accuracy_int8[key]),
+            "cycles_simulated": cycles_simulated[key],
+        }
+        for key, c in keys.items()
+    }
     platform = problem.settings.platform
     by_technology = _ratios_by_technology(schemes["baseline"], schemes["found"])
     ratios = {
@@ -105,7 +112,6 @@ def scheme_row(problem: Problem, chosen: Chosen, accuracy: float, accuracy_int8:
         "macs": workload.macs,
         "parameters": workload.parameters,
         **first,
-        "cycles_simulated": chosen.cycles_simulated,
         "realizable": bool(problem.designs.contains(chosen.design[None])[0]),
         "evaluations": chosen.evaluations,
         "gap": None if chosen.optimum is None else max(0.0, expm1(score - chosen.optimum)),

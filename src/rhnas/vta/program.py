@@ -36,6 +36,7 @@ BASES = ("uop", "inp", "wgt", "acc", "out")
 ADDRESS_SPACE_BYTES = 1 << 32
 """Host registers hold 32-bit addresses (VCR.scala)."""
 
+_JSON: Mapping[type, str] = {dict: "object", list: "array", str: "string"}
 T = TypeVar("T")
 KEYS = ("accelerator", "timing", "instructions", "segments", "bases", "expected")
 
@@ -75,7 +76,7 @@ class Program:
         timing: Name of the timing profile it was made for.
 
     Raises:
-        ProgramError: No instructions, an unknown base, or one outside the address space.
+        ProgramError: No instructions, an unknown base or one outside the address space, nothing expected.
     """
 
     config: AcceleratorConfig
@@ -88,6 +89,12 @@ class Program:
     def __post_init__(self) -> None:
         if len(self.instructions) == 0:
             raise ProgramError("a program must have at least one instruction", fix="end it with FINISH")
+        if self.expected is not None and len(self.expected.content) == 0:
+            raise ProgramError(
+                f"{self.expected.name} must hold what memory is compared with",
+                got="0 bytes",
+                fix="write it again",
+            )
         for name, base in self.bases.items():
             _known("bases key", name, BASES)
             if not 0 <= base < ADDRESS_SPACE_BYTES:
@@ -201,7 +208,7 @@ def _known(what: str, value: object, names: Sequence[str]) -> None:
 
 def _of(kind: type[T], value: object, name: str) -> T:
     if not isinstance(value, kind):
-        raise ProgramError(f"{DESCRIPTION} {name} must be a JSON {kind.__name__}", got=repr(value))
+        raise ProgramError(f"{DESCRIPTION} {name} must be a JSON {_JSON[kind]}", got=repr(value))
     return value
 
 

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from rhnas.errors import InfeasibleDesignError, ProgramError, RhnasError
+from rhnas.errors import ProgramError, RhnasError
 from rhnas.files import write_atomically, write_json
 from rhnas.platform import Objective
 from rhnas.pricing import LAUNCH
@@ -21,14 +21,16 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
 from rhnas.vta.fpga import XC7Z020
 from rhnas.vta.lower.describe import describe_layers, describe_pictures, describe_scores
-from rhnas.vta.lower.layer import TIMING, LoweredLayer
+from rhnas.vta.lower.layer import LoweredLayer
 from rhnas.vta.lower.network import CompiledNetwork, Region, compile_network, picture_name, stored_layers
 from rhnas.vta.mapping import Mapping as Tiles
 from rhnas.vta.place import place
 from rhnas.vta.program import BASES, CONFIGURATION, Program, read_program, write_program
+from rhnas.vta.retime import network_mappings
 from rhnas.vta.simulate.memory import PAGE_BYTES, PAGES, Dram
 from rhnas.vta.simulate.run import Simulation, simulate
 from rhnas.vta.synthesize import synthesize
+from rhnas.vta.timing import TIMING
 from rhnas.workload import IntArray, Layer
 
 PROGRAM = "program"
@@ -43,17 +45,10 @@ class VtaToolchain(Toolchain):
     def compile(
         self, network: QuantizedNetwork, row: Mapping[str, int], objective: Objective, technology: str
     ) -> VtaRealization:
-        """Under the mappings the cost model chooses by the laws of the generated machine."""
+        """Under the mappings that simulation finds best by the laws of the generated machine."""
         config = AcceleratorConfig.from_row(row)
-        model, batch = VtaCostModel(technology=technology, timing=TIMING), DesignBatch.of(config.to_row())
-        layers = [quantized.layer for quantized in stored_layers(network, config)]
-        mu = float(model.evaluate(batch, layers).totals(objective).mu[0])
-        found = [model.best_mapping(batch, layer, mu) for layer in layers]
-        missing = [layer.name for layer, best in zip(layers, found, strict=True) if best is None]
-        if missing:
-            what = f"every layer of {network.name} must have a mapping on {config.name}"
-            raise InfeasibleDesignError(what, got=f"none for {', '.join(missing)}")
-        mappings = [best[0] for best in found if best is not None]
+        model = VtaCostModel(technology=technology, timing=TIMING)
+        mappings = network_mappings(model, config, network, objective)
         return VtaRealization(compile_network(network, mappings, config))
 
     def read(self, network: QuantizedNetwork, folder: Path, description: Mapping[str, Any]) -> VtaRealization:

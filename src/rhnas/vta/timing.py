@@ -22,6 +22,9 @@ INSTRUCTION_BYTES = 16
 UOP_BYTES = 4
 """A micro-op has 32 bits (main ``hw_spec.h``)."""
 
+TIMING = "rhnas"
+"""The profile of our RTL, of the programs we write, and of what their compiler weighs."""
+
 NARROW_BUS_BITS = 64
 """The bus with a fetch unit of its own (main ``Fetch.scala``)."""
 

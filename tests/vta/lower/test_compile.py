@@ -15,7 +15,7 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.cost import VtaCostModel
 from rhnas.vta.lower.layer import compile_layer
 from rhnas.vta.mapping import Mapping
-from rhnas.vta.mapping_nest import FORM_NAMES, ORDER_NAMES
+from rhnas.vta.mapping_nest import BEST, FORM_NAMES, ORDER_NAMES, UPSTREAM
 from rhnas.vta.rules import KEYS, STRUCTURAL
 from rhnas.vta.simulate.run import simulate
 from rhnas.vta.spaces import VTA_WIDE
@@ -67,10 +67,16 @@ def layers(draw):
     return Layer(name="conv", channels=each, groups=groups, inputs=(source,), **shapes)
 
 
-def check(quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig, seed: int = 0) -> None:
+def check(
+    quantized: QuantizedLayer,
+    mapping: Mapping,
+    config: AcceleratorConfig,
+    seed: int = 0,
+    schedule: int = BEST,
+) -> None:
     """Run a compiled layer on a full batch of pictures and compare with the golden model."""
     layer, rng = quantized.layer, np.random.default_rng(seed)
-    compiled = compile_layer(quantized, mapping, config)
+    compiled = compile_layer(quantized, mapping, config, schedule)
     shape = (config.batch, layer.channels[0], *layer.size)
     operands = 2 if layer.kind is LayerKind.ADD else 1
     inputs = [rng.integers(-128, 128, shape).astype(np.int8) for _ in range(operands)]
@@ -108,10 +114,20 @@ def test_any_tiles_that_fit_compute_the_same(layer, row, data):
     )
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     quantized = random_numbers(layer, rng, per_channel=data.draw(st.booleans()))
+    schedule = data.draw(st.sampled_from((BEST, UPSTREAM)))
     try:
-        check(quantized, mapping, AcceleratorConfig.from_row(row))
+        check(quantized, mapping, AcceleratorConfig.from_row(row), schedule=schedule)
     except UnsupportedNetworkError:
         assume(False)
+
+
+@settings(max_examples=20, deadline=None)
+@given(layer=layers(), row=st.sampled_from(DESIGNS), seed=st.integers(0, 999))
+def test_upstream_s_schedule_computes_the_same(layer, row, seed):
+    best = VtaCostModel(schedule="upstream").best_mapping(DesignBatch.of(row), layer, 0.0)
+    assume(best is not None)
+    quantized = random_numbers(layer, np.random.default_rng(seed))
+    check(quantized, best[0], AcceleratorConfig.from_row(row), seed, UPSTREAM)
 
 
 TILES = Mapping(form="gemm", tile_h=4, tile_w=3, tile_ci=1, tile_co=2, order="pixels outer", threads=2)

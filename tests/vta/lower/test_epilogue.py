@@ -29,7 +29,7 @@ def test_operations_shift_and_clip(shift, relu):
     values = np.unique(np.concatenate([near + end for end in (*ends, 0)] + [np.array(LIMITS)]))
     values = values[(values >= LIMITS[0]) & (values <= LIMITS[1])]
     one = np.array([shift], np.int32)
-    done = apply(Requantization(one, one, clip, LIMITS), values)
+    done = apply(Requantization((one,), one, clip, LIMITS), values)
     np.testing.assert_array_equal(done, np.clip(values >> shift, *clip))
 
 

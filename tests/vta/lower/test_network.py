@@ -14,7 +14,7 @@ from rhnas.quantize import golden
 from rhnas.quantized import QuantizedNetwork
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.cost import VtaCostModel
+from rhnas.vta.cost import SCHEDULES, VtaCostModel
 from rhnas.vta.lower.network import CompiledNetwork, compile_network, stored_layers
 from rhnas.vta.lower.plan import Lifetime, pages, share
 from rhnas.vta.mapping import Mapping
@@ -28,13 +28,15 @@ CHAINED = [row for row in DESIGNS if CHAINABLE.slack(DesignBatch.of(row))[0] >= 
 DEFAULT = AcceleratorConfig()
 
 
-def compiled_for(network: QuantizedNetwork, config: AcceleratorConfig, mu: float) -> CompiledNetwork | None:
+def compiled_for(
+    network: QuantizedNetwork, config: AcceleratorConfig, mu: float, model: VtaCostModel = MODEL
+) -> CompiledNetwork | None:
     """Under the cost model's mappings; None where a layer has none."""
     batch = DesignBatch.of(config.to_row())
-    best = [MODEL.best_mapping(batch, layer.layer, mu) for layer in stored_layers(network, config)]
+    best = [model.best_mapping(batch, layer.layer, mu) for layer in stored_layers(network, config)]
     if None in best:
         return None
-    return compile_network(network, [mapping for mapping, _ in best], config)
+    return compile_network(network, [mapping for mapping, _ in best], config, SCHEDULES[model.schedule])
 
 
 def check(compiled: CompiledNetwork, seed: int = 0) -> None:
@@ -49,9 +51,11 @@ def check(compiled: CompiledNetwork, seed: int = 0) -> None:
     np.testing.assert_array_equal(compiled.scores(done.dram, len(scores)), scores)
 
 
-def check_random(network: QuantizedNetwork, row: dict[str, int], mu: float) -> None:
+def check_random(
+    network: QuantizedNetwork, row: dict[str, int], mu: float, model: VtaCostModel = MODEL
+) -> None:
     try:
-        compiled = compiled_for(network, AcceleratorConfig.from_row(row), mu)
+        compiled = compiled_for(network, AcceleratorConfig.from_row(row), mu, model)
     except UnsupportedNetworkError:
         # The cost model leaves no room for shifts per channel; where there is none by chance, that is said.
         assert any(len(layer.shift) > 1 for layer in network)
@@ -71,6 +75,12 @@ RANDOM = {
 @given(**RANDOM)
 def test_random_networks_give_the_golden_scores(network, row, mu):
     check_random(network, row, mu)
+
+
+@settings(max_examples=8, deadline=None)
+@given(**RANDOM)
+def test_random_networks_give_the_golden_scores_by_upstream_s_schedule(network, row, mu):
+    check_random(network, row, mu, VtaCostModel(schedule="upstream"))
 
 
 @pytest.mark.slow

@@ -61,11 +61,14 @@ def merged(dims: Sequence[Dim]) -> list[Dim]:
     return kept
 
 
-def gemm(points: Sequence[Index], dims: Sequence[Dim], config: AcceleratorConfig) -> list[Item]:
-    """``acc[dst] += inp[src] x wgt[wgt]`` at every point and turn of the dimensions."""
+def gemm(
+    points: Sequence[Index], dims: Sequence[Dim], config: AcceleratorConfig, *, reset: bool = False
+) -> list[Item]:
+    """``acc[dst] += inp[src] x wgt[wgt]`` at every point and turn of the dimensions; with reset ``= 0``."""
 
     def make(outer: Dim, inner: Dim) -> Loop:
-        return _looped(Gemm(wgt_factor_out=outer.step.wgt, wgt_factor_in=inner.step.wgt), outer, inner)
+        loop = Gemm(reset=reset, wgt_factor_out=outer.step.wgt, wgt_factor_in=inner.step.wgt)
+        return _looped(loop, outer, inner)
 
     return list(_kernel(make, Opcode.GEMM, points, dims, config))
 

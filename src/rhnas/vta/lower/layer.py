@@ -12,18 +12,19 @@ from rhnas.errors import UnsupportedNetworkError
 from rhnas.quantized import INT8_MIN, Int8Array, QuantizedLayer
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Finish, assemble
+from rhnas.vta.lower.epilogue import PLAIN, Requantization
 from rhnas.vta.lower.kernels import place_uops
 from rhnas.vta.lower.layout import Bytes, fold_columns, nest_of, pack_activations
-from rhnas.vta.lower.matrix import MatrixLayer, MatrixSchedule
+from rhnas.vta.lower.matrix import MatrixLayer
+from rhnas.vta.lower.matrix_schedule import MatrixSchedule
 from rhnas.vta.lower.memory import MemoryMap
 from rhnas.vta.lower.vector import VectorLayer, VectorSchedule
+from rhnas.vta.lower.zeros import CENTRE, Zeros, centring, edges, passes
 from rhnas.vta.mapping import Mapping
-from rhnas.vta.mapping_nest import FOLDED, VECTOR, Nest
+from rhnas.vta.mapping_nest import BEST, FOLDED, VECTOR, Nest
 from rhnas.vta.program import Program, Segment
-from rhnas.vta.timing import UOP_BYTES
-
-TIMING = "rhnas"
-"""Profile of the programs we write."""
+from rhnas.vta.timing import TIMING, UOP_BYTES
+from rhnas.workload import LayerKind
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class LoweredLayer:
         mapping: Its tiles.
         config: The accelerator.
         nest: The layer as the cost model sees it.
+        zeros: What stored zeros stand for.
 
     Raises:
         UnsupportedNetworkError: The layer does not have the mapping's form.
@@ -44,11 +46,14 @@ class LoweredLayer:
     mapping: Mapping
     config: AcceleratorConfig
     nest: Nest
+    zeros: Zeros = PLAIN
 
     @classmethod
-    def of(cls, quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig) -> LoweredLayer:
-        """With the nest of the mapping's form."""
-        nest = nest_of(quantized.layer, config, mapping.codes[0])
+    def of(
+        cls, quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig, schedule: int = BEST
+    ) -> LoweredLayer:
+        """With the nest of the mapping's form under ``BEST`` or ``UPSTREAM``."""
+        nest = nest_of(quantized.layer, config, mapping.codes[0], schedule)
         if not nest["valid"]:
             what = f"layer {quantized.layer.name!r} must have the form its mapping names"
             raise UnsupportedNetworkError(what, got=mapping.form)
@@ -85,7 +90,7 @@ class LoweredLayer:
     def _matrix(self) -> MatrixLayer | None:
         if self.form == VECTOR:
             return None
-        return MatrixLayer(self.quantized, self.mapping, self.config, self.nest)
+        return MatrixLayer(self.quantized, self.mapping, self.config, self.nest, self.zeros)
 
     @property
     def loads(self) -> bool:
@@ -115,7 +120,37 @@ class LoweredLayer:
         """Writes its instructions; what it decides about the layer before it is kept there."""
         if self._matrix is not None:
             return MatrixSchedule(self._matrix)
-        return VectorSchedule(VectorLayer(self.quantized, self.mapping, self.config, self.nest))
+        layer = VectorLayer(self.quantized, self.mapping, self.config, self.nest, self.zeros)
+        return VectorSchedule(layer)
+
+    @property
+    def output_tensors(self) -> int:
+        """Accumulator tensors of its result."""
+        n = self.numbers
+        return n["groups_out"] * n["lanes_out"] * n["out_h"] * n["out_w"]
+
+    def centre_gain(self) -> int:
+        """Cycles that a centred result saves: see ``zeros``."""
+        quantized = self.quantized
+        if self._matrix is not None and self._matrix.upstream:
+            return 0
+        if not quantized.layer.relu or passes(quantized) or (quantized.shift != quantized.shift[0]).any():
+            return 0
+        zeros = Zeros(output=CENTRE)
+        most = quantized.accumulator_bound + int(centring(quantized, zeros)[0])
+        if most > np.iinfo(np.int32).max:
+            return 0
+        plain, centred = (len(Requantization.of(quantized, z).operations()) for z in (PLAIN, zeros))
+        return (plain - centred) * self.output_tensors
+
+    def centre_loss(self) -> int | None:
+        """Cycles that a centred input takes; None where it cannot be read."""
+        layer, matrix = self.quantized.layer, self._matrix
+        if matrix is None or layer.kind is LayerKind.ADD:
+            return 0 if matrix is not None or self.quantized.shift.all() else self.output_tensors
+        if layer.kind is LayerKind.AVG_POOL:
+            return None if any(layer.padding) else 0
+        return matrix.border_cycles(edges(layer, Zeros(inputs=(CENTRE, CENTRE))))
 
     def pack(self, tensor: Int8Array) -> Bytes:
         """A picture as the layer reads it from memory.
@@ -153,19 +188,23 @@ class CompiledLayer:
 
     def expecting(self, program: Program, output: Int8Array) -> Program:
         """A program that must leave this output, int8 (BATCH, C, H, W)."""
-        content = pack_activations(output, program.config.batch, self.lowered.widths[1])
+        packed = pack_activations(output, program.config.batch, self.lowered.widths[1])
+        content = (packed.view(np.int8) - np.int8(self.lowered.zeros.output)).view(np.uint8)
         return replace(
             program, expected=Segment(name="expected.bin", address=self.memory.output, content=content)
         )
 
 
-def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig) -> CompiledLayer:
-    """Compile one layer.
+def compile_layer(
+    quantized: QuantizedLayer, mapping: Mapping, config: AcceleratorConfig, schedule: int = BEST
+) -> CompiledLayer:
+    """Compile one layer, reading tensors as they are; a result that can be centred is (``zeros``).
 
     Args:
         quantized: In integers.
         mapping: As ``VtaCostModel.best_mapping`` gives it.
         config: The accelerator.
+        schedule: ``BEST``, or ``UPSTREAM`` for TVM's of ungrouped convolutions.
 
     Raises:
         UnsupportedNetworkError: The mapping does not fit the scratchpads or the layer.
@@ -182,7 +221,9 @@ def compile_layer(quantized: QuantizedLayer, mapping: Mapping, config: Accelerat
         >>> len(compiled.program.instructions)
         10
     """
-    lowered = LoweredLayer.of(quantized, mapping, config)
+    lowered = LoweredLayer.of(quantized, mapping, config, schedule)
+    if lowered.centre_gain():
+        lowered = replace(lowered, zeros=Zeros(output=CENTRE))
     memory = MemoryMap.of(
         [lowered.input_bytes] * lowered.numbers["operands"],
         lowered.output_bytes,

@@ -21,10 +21,10 @@ from rhnas.workload import IntArray, Layer, LayerKind
 Bytes = npt.NDArray[np.uint8]
 
 
-def nest_of(layer: Layer, config: AcceleratorConfig, form: int) -> Nest:
-    """The loop nest of a layer on one accelerator, as the cost model sees it."""
+def nest_of(layer: Layer, config: AcceleratorConfig, form: int, schedule: int = BEST) -> Nest:
+    """The loop nest of a layer on one accelerator under a schedule, as the cost model sees it."""
     array = np.array([[config.log_batch, config.log_block_in, config.log_block_out]], dtype=np.int64)
-    return nests_of([layer], array, BEST)[0, 0, form]
+    return nests_of([layer], array, schedule)[0, 0, form]
 
 
 def pack_activations(tensor: Int8Array, batch: int, width: int) -> Bytes:
@@ -148,9 +148,18 @@ def diagonal_blocks(quantized: QuantizedLayer, config: AcceleratorConfig) -> Int
     return diagonals.reshape(-1, config.block_out, config.block_in)
 
 
-def constant_tensors(values: npt.NDArray[Any], tensors: int, config: AcceleratorConfig) -> Bytes:
-    """One int32 per channel as so many accumulator tensors, alike in all BATCH rows; uint8, flat."""
-    whole: IntArray = np.zeros(tensors * config.block_out, np.int64)
+def constant_tensors(
+    values: npt.NDArray[Any], tensors: int, config: AcceleratorConfig, rest: int = 0
+) -> Bytes:
+    """One int32 per channel as so many accumulator tensors, alike in all BATCH rows; uint8, flat.
+
+    Args:
+        values: Of the channels there are.
+        tensors: How many.
+        config: Gives the blocks.
+        rest: For channels that are not there.
+    """
+    whole: IntArray = np.full(tensors * config.block_out, rest, np.int64)
     whole[: len(values)] = values
     rows = np.repeat(whole.reshape(tensors, 1, -1), config.batch, axis=1)
     return rows.astype("<i4").reshape(-1).view(np.uint8)

@@ -9,28 +9,14 @@ import numpy as np
 
 from rhnas.quantized import Int8Array, QuantizedLayer
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.isa import AluOp, Memory
-from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
-from rhnas.vta.lower.boundary import Joint, Tail, tail_of
-from rhnas.vta.lower.epilogue import Requantization, tile_dims
-from rhnas.vta.lower.kernels import Dim, Index, Item, alu, gemm
+from rhnas.vta.lower.epilogue import PLAIN, Requantization, starts
 from rhnas.vta.lower.layout import Bytes, constant_tensors, dense_weight, diagonal_blocks, weight_blocks
-from rhnas.vta.lower.memory import MemoryMap
-from rhnas.vta.lower.products import (
-    Pair,
-    Part,
-    Planes,
-    Reads,
-    dense_parts,
-    dense_reads,
-    diagonal_pairs,
-    diagonal_parts,
-    diagonal_reads,
-)
-from rhnas.vta.lower.stream import Block, Padding, Stream, loads, relay
-from rhnas.vta.lower.tiles import Region, Step, channel_tiles, require_room, steps
+from rhnas.vta.lower.products import Pair, Reads, dense_reads, diagonal_pairs, diagonal_reads
+from rhnas.vta.lower.tiles import Region, Step, channel_tiles, steps
+from rhnas.vta.lower.zeros import Edge, Zeros, centring, edges
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import Nest
+from rhnas.vta.timing import PROFILES, TIMING
 
 
 @dataclass(frozen=True)
@@ -42,17 +28,24 @@ class MatrixLayer:
         mapping: Its tiles.
         config: The accelerator.
         nest: The layer as the cost model sees it on that accelerator.
+        zeros: What stored zeros stand for.
     """
 
     quantized: QuantizedLayer
     mapping: Mapping
     config: AcceleratorConfig
     nest: Nest
+    zeros: Zeros = PLAIN
 
     @cached_property
     def numbers(self) -> dict[str, int]:
         """The nest as plain numbers."""
         return {name: int(self.nest[name]) for name in self.nest.dtype.names}
+
+    @property
+    def upstream(self) -> bool:
+        """Whether it runs by TVM's schedule: all is loaded in every step, the bias added at the end."""
+        return bool(self.numbers["start_resets"])
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -62,7 +55,39 @@ class MatrixLayer:
     @cached_property
     def requantization(self) -> Requantization:
         """Of the epilogue."""
-        return Requantization.of(self.quantized)
+        return Requantization.of(self.quantized, self.zeros)
+
+    @cached_property
+    def edges(self) -> tuple[Edge, Edge]:
+        """Rows and columns of the output whose accumulators start alike."""
+        return edges(self.quantized.layer, self.zeros)
+
+    @property
+    def accumulators(self) -> Region:
+        """Where output tiles lie, before anything is there."""
+        mapping, tiles = self.mapping, len(self.steps) // self.steps[-1].reductions
+        size = mapping.tile_co * self.numbers["lanes_out"] * mapping.tile_h * mapping.tile_w
+        return Region(0, size, min(mapping.threads, tiles))
+
+    @property
+    def channel_tensors(self) -> int:
+        """Accumulator tensors of one number per output channel."""
+        return self.numbers["groups_out"] * self.numbers["lanes_out"]
+
+    def border_cycles(self, borders: tuple[Edge, Edge]) -> int | None:
+        """What pixels that start from constants of their own cost; None where there can be none."""
+        more = len(borders[0].taps) * len(borders[1].taps) - 1
+        if more == 0:
+            return 0
+        if self.upstream:
+            return None
+        tensors = self.channel_tensors * (self.tables + more)
+        if self.accumulators.end + tensors > self.config.acc_depth:
+            return None
+        beats = -(-self.config.acc_tensor_bytes * self.channel_tensors * more // self.config.bus_bytes)
+        instructions = sum(len(starts(step, borders)) - 1 for step in self.steps if step.first)
+        profile = PROFILES[TIMING]
+        return beats + instructions * (profile.alu_constant + profile.dispatch)
 
     @property
     def weight_taps(self) -> int:
@@ -70,7 +95,7 @@ class MatrixLayer:
         return 1 if self.numbers["shared"] else self.numbers["kernel_h"] * self.numbers["kernel_w"]
 
     @cached_property
-    def _pairs(self) -> list[list[Pair]]:
+    def pairs(self) -> list[list[Pair]]:
         """Per channel tile, for block-diagonal layers."""
         blocks = self.config.block_in, self.config.block_out
         return [diagonal_pairs(self.nest, tile, *blocks) for tile in channel_tiles(self.nest, self.mapping)]
@@ -85,7 +110,7 @@ class MatrixLayer:
         tiles: dict[tuple[int, int], Int8Array] = {}
         for tile in channel_tiles(self.nest, self.mapping):
             if not self.numbers["dense"]:
-                chosen = [blocks[pair.block_out, pair.block_in] for pair in self._pairs[tile.index]]
+                chosen = [blocks[pair.block_out, pair.block_in] for pair in self.pairs[tile.index]]
                 tiles[tile.index, 0] = np.stack(chosen).reshape(size)
                 continue
             rows = blocks[tile.first_block : tile.first_block + tile.blocks]
@@ -99,24 +124,26 @@ class MatrixLayer:
     def uniform(self) -> bool:
         """Whether one tensor holds what all accumulators start from."""
         r = self.requantization
-        return not self.numbers["bias"] and len(r.offsets) == len(r.shifts) == 1
+        return not self.numbers["bias"] and self.tables == len(r.offsets[0]) == 1
 
     @cached_property
     def constants(self) -> Bytes:
         """Accumulator tensors of offsets, then of shifts where channels differ in them."""
-        r, n = self.requantization, self.numbers
+        r, tensors = self.requantization, self.channel_tensors
         if self.uniform:
-            return constant_tensors(np.repeat(r.offsets, self.config.block_out), 1, self.config)
-        tables = [np.broadcast_to(r.offsets, n["channels_out"])]
-        if self.tables > 1:
-            tables.append(r.shifts)
-        tensors = n["groups_out"] * n["lanes_out"]
-        return np.concatenate([constant_tensors(table, tensors, self.config) for table in tables])
+            return constant_tensors(np.repeat(r.offsets[0], self.config.block_out), 1, self.config)
+        # Channels that are not there are zeros, whatever zero is stored as.
+        rest = -int(centring(self.quantized, self.zeros)[0])
+        tables = [np.broadcast_to(table, self.numbers["channels_out"]) for table in r.offsets]
+        found = [constant_tensors(table, tensors, self.config, rest) for table in tables]
+        if len(r.shifts) > 1:
+            found.append(constant_tensors(r.shifts, tensors, self.config))
+        return np.concatenate(found)
 
     @property
     def tables(self) -> int:
         """Numbers per output channel that accumulators must hold."""
-        return 1 if len(self.requantization.shifts) == 1 else 2
+        return len(self.requantization.offsets) + (len(self.requantization.shifts) > 1)
 
     def reads(self, step: Step) -> Reads:
         """Input storage groups of a step."""
@@ -127,231 +154,3 @@ class MatrixLayer:
     def weight_key(self, step: Step) -> tuple[int, int]:
         """Which weights a step needs."""
         return (0, 0) if self.numbers["shared"] else (step.channels.index, step.reduction)
-
-
-class MatrixSchedule:
-    """Writes the stream of a matrix layer.
-
-    A step whose inputs or weights are not on chip begins with loads, which post one token when done; the
-    compute module posts one back when it has done all that uses them. With two threads, loads run ahead by
-    one such step into the other half.
-    """
-
-    def __init__(self, layer: MatrixLayer) -> None:
-        self.layer = layer
-        self.n, self.config = layer.numbers, layer.config
-        self.joint: Joint | None = None
-        self._plan()
-
-    def _plan(self) -> None:
-        """Which steps load what, and where everything lies on chip."""
-        layer, n, threads = self.layer, self.n, self.layer.mapping.threads
-        inputs = [(step.pixels, layer.reads(step)) for step in layer.steps]
-        weights = [layer.weight_key(step) for step in layer.steps]
-        self.loads_inputs = [i == 0 or inputs[i] != inputs[i - 1] for i in range(len(inputs))]
-        self.loads_weights = [i == 0 or weights[i] != weights[i - 1] for i in range(len(weights))]
-        self.plane_inp = n["lanes_in"] * max(
-            step.pixels.rows.reads.extent * step.pixels.columns.reads.extent for step in layer.steps
-        )
-        self.operand = self.plane_inp * max(reads.groups for _, reads in inputs)
-        tiles = layer.steps[-1].reductions
-        self.tiles = len(layer.steps) // tiles
-        self.inp = Region(0, self.operand * n["operands"], self._halves(sum(self.loads_inputs)))
-        largest = max(len(tile) for tile in layer.weights.values())
-        self.wgt = Region(0, largest, self._halves(sum(self.loads_weights)))
-        mapping = layer.mapping
-        out = mapping.tile_co * n["lanes_out"] * mapping.tile_h * mapping.tile_w
-        self.acc = Region(0, out, min(threads, self.tiles))
-        room = self.config.acc_depth - self.acc.end - n["groups_out"] * n["lanes_out"] * layer.tables
-        self.all_resident = layer.uniform or mapping.order == "pixels outer" or room >= 0
-        groups = n["groups_out"] if self.all_resident else mapping.tile_co
-        self.resident = 1 if layer.uniform else groups * n["lanes_out"]
-        self.constant_channels: int | None = None
-        for memory, end, depth in (
-            ("input", self.inp.end, self.config.inp_depth),
-            ("weight", self.wgt.end, self.config.wgt_depth),
-            ("accumulator", self.acc.end + self.resident * layer.tables, self.config.acc_depth),
-        ):
-            require_room(layer.quantized.layer.name, memory, end, depth)
-
-    def _halves(self, times: int) -> int:
-        return min(self.layer.mapping.threads, times)
-
-    def follow(self, tail: Tail) -> Joint:
-        """Settle how the layer begins after another one, and where its accumulators lie.
-
-        Loads may run early where they read nothing that is still being stored; the accumulators are moved
-        to where nothing waits to be stored, if there is such a place.
-        """
-        step = self.layer.steps[0]
-        reads = self.layer.reads(step)
-        groups = range(reads.first_group, reads.first_group + reads.groups)
-        early = not tail.writes(self.layer.quantized.layer, step.pixels, groups)
-        last = self.config.acc_depth - self.acc.size * self.acc.halves - self.resident * self.layer.tables
-        for base in (0, last) if early else ():
-            for first in range(self.acc.halves):
-                self.acc.base, self.acc.filled = base, first
-                at = self.acc.place(first)
-                if not tail.occupies(range(at, at + self.acc.size)):
-                    self.joint = Joint(early=True, at_once=True)
-                    return self.joint
-        self.acc.base = self.acc.filled = 0
-        self.joint = Joint(early=early, at_once=False)
-        return self.joint
-
-    def tail(self) -> Tail:
-        """The tiles whose stores nothing has waited for when the last product is done."""
-        return tail_of(self.layer.quantized.layer, self.layer.steps, self.acc)
-
-    def run(self, memory: MemoryMap, *, frees: bool = False) -> Stream:
-        """The stream, without FINISH; the last store's token is left for whoever comes next.
-
-        Args:
-            memory: Where everything lies.
-            frees: Whether the last product posts a token to the load module, for the next layer's loads.
-        """
-        self.stream, self.map, joint = Stream(), memory, self.joint
-        begins = [a or b for a, b in zip(self.loads_inputs, self.loads_weights, strict=True)]
-        total, lag, event, tile = sum(begins), self.layer.mapping.threads, -1, -1
-        early = joint is not None and joint.early
-        at_once = joint is not None and joint.at_once
-        # The second loads would starve the constants, and may read what the last store wrote; with one
-        # thread they await a product anyway.
-        gate = lag > 1 and total > 1
-        if joint is not None and not at_once:
-            self.stream.add([relay()], pop_next=True, push_prev=not early)
-        for index, step in enumerate(self.layer.steps):
-            if begins[index]:
-                event += 1
-                awaits = event >= lag or (event == 0 and joint is not None) or (event == 1 and gate)
-                self.stream.add(self._loads(index, step), pop_next=awaits, push_next=True)
-            if step.first:
-                tile += 1
-                self.acc.turn()
-                self._constants(step, push_prev=gate and not at_once and index == 0)
-                self.stream.add(self._start(step), pop_next=tile >= self.acc.halves)
-            if index == 0 and at_once:
-                self.stream.add([relay()], pop_next=True, push_prev=gate)
-            done = index + 1 == len(begins) or begins[index + 1]
-            posts = (done and event + lag < total) or (frees and index + 1 == len(begins))
-            self.stream.add(self._products(step), pop_prev=begins[index], push_prev=posts)
-            if step.last:
-                self.stream.add(self._end(step), push_next=True)
-                awaited = tile + self.acc.halves < self.tiles or tile == self.tiles - 1
-                self.stream.add(self._stores(step), pop_prev=True, push_prev=awaited)
-        return self.stream
-
-    def _loads(self, index: int, step: Step) -> list[Item]:
-        items: list[Item] = []
-        if self.loads_inputs[index]:
-            base, tensor_bytes = self.inp.turn(), self.config.inp_tensor_bytes
-            size = (self.n["in_h"], self.n["in_w"])
-            padding = Padding(memory=Memory.INP, first=self.map.padding // tensor_bytes)
-            reads = self.layer.reads(step)
-            groups = range(reads.first_group, reads.first_group + reads.groups)
-            for operand, address in enumerate(self.map.inputs):
-                tensor = Stored(first=address // tensor_bytes, size=size, lanes=self.n["lanes_in"])
-                place = Place(base=base + operand * self.operand, plane=self.plane_inp)
-                items += read_tile(tensor, step.pixels, groups, place, padding)
-        if self.loads_weights[index]:
-            key, first = self.layer.weight_key(step), 0
-            for known, tensors in self.layer.weights.items():
-                if known == key:
-                    break
-                first += len(tensors)
-            dram = self.map.weights // self.config.wgt_tensor_bytes + first
-            block = Block(
-                sram=self.wgt.turn(), dram=dram, rows=1, size=len(self.layer.weights[key]), stride=0
-            )
-            items += loads(Memory.WGT, block)
-        return items
-
-    def _constants(self, step: Step, *, push_prev: bool) -> None:
-        """Load what accumulators start from, unless it is there."""
-        wanted = 0 if self.all_resident else step.channels.index
-        if self.constant_channels == wanted:
-            return
-        self.constant_channels = wanted
-        n = self.n
-        whole = 1 if self.layer.uniform else n["groups_out"] * n["lanes_out"]
-        first = 0 if self.all_resident else step.channels.first_group * n["lanes_out"]
-        size = whole if self.all_resident else step.channels.groups * n["lanes_out"]
-        dram = self.map.constants // self.config.acc_tensor_bytes
-        items: list[Item] = []
-        for table in range(self.layer.tables):
-            block = Block(
-                sram=self.acc.end + table * self.resident,
-                dram=dram + table * whole + first,
-                rows=1,
-                size=size,
-                stride=0,
-            )
-            items += loads(Memory.ACC, block)
-        self.stream.add(items, push_prev=push_prev)
-
-    def _channel_nest(self, step: Step, table: int) -> tuple[list[Index], list[Dim]]:
-        """Every tensor of the tile with its channels' constant as source."""
-        lanes, pixels = self.n["lanes_out"], step.pixels.rows.count * step.pixels.columns.count
-        each = 0 if self.layer.uniform else 1
-        first = each * step.channels.first_group * lanes if self.all_resident else 0
-        source = self.acc.end + table * self.resident + first
-        dims = [
-            Dim(step.channels.groups, Index(pixels * lanes, each * lanes)),
-            Dim(pixels, Index(lanes, 0)),
-            Dim(lanes, Index(1, each)),
-        ]
-        return [Index(self.acc.at, source)], dims
-
-    def _start(self, step: Step) -> list[Item]:
-        points, dims = self._channel_nest(step, 0)
-        return alu(AluOp.ADD, points, dims, self.config, immediate=0)
-
-    def _end(self, step: Step) -> list[Item]:
-        """Shift and clip the tile."""
-        at, dims = self.acc.at, tile_dims(step, self.n["lanes_out"])
-        r, items = self.layer.requantization, []
-        operations = r.operations()
-        if len(r.shifts) > 1:
-            points, nest = self._channel_nest(step, 1)
-            items += alu(AluOp.SHR, points, nest, self.config)
-            operations = list(zip((AluOp.MAX, AluOp.MIN), r.clip, strict=True))
-        for operation, value in operations:
-            items += alu(operation, [Index(at, at)], dims, self.config, immediate=value)
-        return items
-
-    def _parts(self, step: Step) -> list[Part]:
-        layer, lanes = self.layer, self.n["lanes_out"]
-        pixels = step.pixels.rows.count * step.pixels.columns.count
-        planes = Planes(pixels * lanes, self.plane_inp, self.operand)
-        reads = layer.reads(step)
-        if self.n["dense"]:
-            return dense_parts(layer.nest, step.channels, reads, planes, layer.weight_taps)
-        pairs = layer._pairs[step.channels.index]
-        return diagonal_parts(layer.nest, reads, planes, pairs, layer.weight_taps)
-
-    def _products(self, step: Step) -> list[Item]:
-        """The GEMMs of a step: blocks x taps x pixels."""
-        n = self.n
-        rows, columns = step.pixels.rows, step.pixels.columns
-        lanes_in, lanes_out = n["lanes_in"], n["lanes_out"]
-        pitch = columns.reads.extent * lanes_in
-        tap = 0 if n["shared"] else 1
-        down = pitch * (n["stride_h"] // rows.reads.spacing)
-        around = [
-            Dim(n["kernel_h"], Index(0, pitch, tap * n["kernel_w"])),
-            Dim(n["kernel_w"], Index(0, lanes_in, tap)),
-            Dim(rows.count, Index(columns.count * lanes_out, down)),
-            Dim(columns.count, Index(lanes_out, n["stride_w"] * lanes_in)),
-        ]
-        items: list[Item] = []
-        base = Index(self.acc.at, self.inp.at, self.wgt.at)
-        for points, dims in self._parts(step):
-            moved = [Index(*(a + b for a, b in zip(point, base, strict=True))) for point in points]
-            items += gemm(moved, [*dims, *around], self.config)
-        return items
-
-    def _stores(self, step: Step) -> list[Item]:
-        n = self.n
-        first = self.map.output // self.config.out_tensor_bytes
-        tensor = Stored(first=first, size=(n["out_h"], n["out_w"]), lanes=n["lanes_out"])
-        return write_tile(tensor, step.pixels, step.channels, self.acc.at)

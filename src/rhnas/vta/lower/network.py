@@ -17,15 +17,17 @@ from rhnas.quantized import Int8Array, QuantizedLayer, QuantizedNetwork
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import INSTRUCTION_BYTES, Finish, Instruction, assemble
 from rhnas.vta.lower.kernels import place_uops
-from rhnas.vta.lower.layer import TIMING, LoweredLayer
+from rhnas.vta.lower.layer import LoweredLayer
 from rhnas.vta.lower.layout import Bytes, flattened, pack_activations, unpack_activations
 from rhnas.vta.lower.memory import MemoryMap
 from rhnas.vta.lower.plan import Lifetime, pages, share
+from rhnas.vta.lower.zeros import layer_zeros, network_zeros
 from rhnas.vta.mapping import Mapping
+from rhnas.vta.mapping_nest import BEST
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.rules import CHAINABLE
 from rhnas.vta.simulate.memory import Dram
-from rhnas.vta.timing import UOP_BYTES
+from rhnas.vta.timing import TIMING, UOP_BYTES
 from rhnas.workload import PICTURE, IntArray, LayerKind
 
 
@@ -122,7 +124,10 @@ def stored_layers(network: QuantizedNetwork, config: AcceleratorConfig) -> tuple
 
 
 def compile_network(
-    network: QuantizedNetwork, mappings: Sequence[Mapping], config: AcceleratorConfig
+    network: QuantizedNetwork,
+    mappings: Sequence[Mapping],
+    config: AcceleratorConfig,
+    schedule: int = BEST,
 ) -> CompiledNetwork:
     """Compile a network.
 
@@ -130,6 +135,7 @@ def compile_network(
         network: In integers.
         mappings: One per layer of ``stored_layers``.
         config: A chainable accelerator.
+        schedule: As ``compile_layer``.
 
     Raises:
         InfeasibleDesignError: The accelerator is not chainable.
@@ -138,9 +144,11 @@ def compile_network(
     """
     require_chainable(config)
     quantized = stored_layers(network, config)
-    lowered = tuple(
-        LoweredLayer.of(layer, mapping, config) for layer, mapping in zip(quantized, mappings, strict=True)
-    )
+    plain = [
+        LoweredLayer.of(layer, mapping, config, schedule)
+        for layer, mapping in zip(quantized, mappings, strict=True)
+    ]
+    lowered = _centred(plain)
     _require_one_layout(lowered)
     activations, end = _place_activations(lowered)
     constants, segments, end = _place_constants(lowered, end)
@@ -149,10 +157,10 @@ def compile_network(
     frees = [*(joint.early for joint in joints), False]
     instructions: list[Instruction] = []
     uops, starts, at = [], [], end
-    for layer, schedule, free in zip(lowered, schedules, frees, strict=True):
+    for layer, writes, free in zip(lowered, schedules, frees, strict=True):
         starts.append(len(instructions))
         memory = _memory_map(layer, activations, constants, at)
-        stream = schedule.run(memory, frees=free)
+        stream = writes.run(memory, frees=free)
         items, micro = place_uops(stream.items, config, at // UOP_BYTES)
         instructions += items
         uops.append(micro)
@@ -166,6 +174,12 @@ def compile_network(
     program = Program(config=config, instructions=words, segments=tuple(segments), timing=TIMING)
     first = np.array([*starts, len(instructions)], dtype=np.int64)
     return CompiledNetwork(network, lowered, tuple(regions), program, first)
+
+
+def _centred(plain: Sequence[LoweredLayer]) -> tuple[LoweredLayer, ...]:
+    """The layers with results centred where that pays."""
+    zeros = network_zeros(plain)
+    return tuple(replace(layer, zeros=layer_zeros(layer.quantized.layer, zeros)) for layer in plain)
 
 
 def require_chainable(config: AcceleratorConfig) -> None:

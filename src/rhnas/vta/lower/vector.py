@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rhnas.errors import UnsupportedNetworkError
 from rhnas.quantized import QuantizedLayer
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.isa import IMMEDIATE_BITS, AluOp, Memory
+from rhnas.vta.isa import AluOp, Memory
 from rhnas.vta.lower.activations import Place, Stored, read_tile, write_tile
 from rhnas.vta.lower.boundary import Joint, Tail, tail_of
-from rhnas.vta.lower.epilogue import Requantization, tile_dims
+from rhnas.vta.lower.epilogue import PLAIN, Requantization, tile_dims
 from rhnas.vta.lower.kernels import Dim, Index, Item, alu
 from rhnas.vta.lower.memory import MemoryMap
 from rhnas.vta.lower.stream import Padding, Stream
 from rhnas.vta.lower.tiles import Region, Step, require_room, steps
+from rhnas.vta.lower.zeros import Zeros, passes
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import Nest
 from rhnas.workload import LayerKind
@@ -29,12 +31,14 @@ class VectorLayer:
         mapping: Its tiles.
         config: The accelerator.
         nest: The layer as the cost model sees it on that accelerator.
+        zeros: What stored zeros stand for.
     """
 
     quantized: QuantizedLayer
     mapping: Mapping
     config: AcceleratorConfig
     nest: Nest
+    zeros: Zeros = PLAIN
 
 
 class VectorSchedule:
@@ -50,7 +54,7 @@ class VectorSchedule:
         self.layer, self.config = layer, layer.config
         self.joint: Joint | None = None
         self.n = {name: int(layer.nest[name]) for name in layer.nest.dtype.names}
-        self.requantization = Requantization.of(layer.quantized)
+        self.requantization = Requantization.of(layer.quantized, layer.zeros)
         name = layer.quantized.layer.name
         if len(self.requantization.shifts) > 1:
             raise UnsupportedNetworkError(f"layer {name!r} must have one shift", got="one per channel")
@@ -120,10 +124,7 @@ class VectorSchedule:
             if left:
                 items += alu(AluOp.SHR, [Index(at, at)], dims, config, immediate=-left)
         items += alu(AluOp.ADD, [Index(first, second)], dims, config)
-        items += self._rescaled(first, dims)
-        for operation, limit in zip((AluOp.MAX, AluOp.MIN), self.requantization.clip, strict=True):
-            items += alu(operation, [Index(first, first)], dims, config, immediate=limit)
-        return items, 0
+        return items + self._in_place(self.requantization.from_zero(), first, dims), 0
 
     def _maximum(self, step: Step) -> tuple[list[Item], int]:
         """Instructions, and where in the tile's region the maxima lie: behind the input."""
@@ -145,20 +146,14 @@ class VectorSchedule:
         items = alu(AluOp.ADD, [Index(at, taps[0])], dims, config, immediate=0)
         for tap in taps[1:]:
             items += alu(AluOp.MAX, [Index(at, tap)], dims, config)
-        items += self._rescaled(at, inside)
-        if self.layer.quantized.layer.relu:
-            items += alu(AluOp.MAX, [Index(at, at)], inside, config, immediate=0)
-        return items, self.operand
+        relu, passed = self.layer.quantized.layer.relu, passes(self.layer.quantized)
+        operations = [] if passed else self.requantization.from_zero()
+        if relu and passed:
+            operations = [(AluOp.MAX, -self.layer.zeros.output)]
+        return items + self._in_place(operations, at, inside), self.operand
 
-    def _rescaled(self, at: int, dims: list[Dim]) -> list[Item]:
-        """Round and shift; where half a unit is no immediate, (x >> s - 1) + 1 >> 1 is the same."""
-        shift = int(self.requantization.shifts[0])
-        if shift == 0:
-            return []
-        large = shift >= IMMEDIATE_BITS
-        steps = [(AluOp.SHR, shift - 1), (AluOp.ADD, 1), (AluOp.SHR, 1)] if large else []
-        steps = steps or [(AluOp.ADD, 1 << (shift - 1)), (AluOp.SHR, shift)]
+    def _in_place(self, operations: Sequence[tuple[AluOp, int]], at: int, dims: list[Dim]) -> list[Item]:
         items: list[Item] = []
-        for operation, value in steps:
+        for operation, value in operations:
             items += alu(operation, [Index(at, at)], dims, self.config, immediate=value)
         return items

@@ -347,10 +347,13 @@ def _next_event(machine, now):  # type: ignore[no-untyped-def]
 
 @compiled
 def _stuck(machine, fault):  # type: ignore[no-untyped-def]
-    """Nothing will ever happen: name the instruction that waits, or that FINISH is missing."""
+    """Nothing will ever happen: name the first instruction that waits, or that FINISH is missing."""
+    first = len(machine.table)
     for m in (COMPUTE, LOAD, STORE):
         module = machine.modules[m]
         if module.position < module.arrived:
-            fail(fault, Fault.DEADLOCK, machine.order[m, module.position], 0, 0)
-            return
-    fail(fault, Fault.NO_FINISH, len(machine.table) - 1, 0, 0)
+            first = min(first, machine.order[m, module.position])
+    if first < len(machine.table):
+        fail(fault, Fault.DEADLOCK, first, 0, 0)
+    else:
+        fail(fault, Fault.NO_FINISH, first - 1, 0, 0)

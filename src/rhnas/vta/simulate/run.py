@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rhnas.errors import ProgramError
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.disassemble import describe
-from rhnas.vta.isa import WORD_BITS, Memory, Opcode, decode, decode_table
+from rhnas.vta.isa import WORD_BITS, Memory, Opcode, decode, decode_table, layout
 from rhnas.vta.program import Program
 from rhnas.vta.simulate.clock import MEMORY, STORE, Laws, Machine, new_machine, run
 from rhnas.vta.simulate.execute import Doubt, Fault, Indices, Report, execute
@@ -38,6 +38,7 @@ _FAULTS = {
     Fault.NO_FINISH: "must be or follow a FINISH, but the program ends",
     Fault.TOO_LONG: "must end within {limit} cycles",
 }
+_SPARE = "sets bits that no field of this accelerator has: is it made for another?"
 _WITHOUT_DETAIL = (Fault.DEADLOCK, Fault.NO_FINISH)
 _DOUBTS = {
     Doubt.UOP: "runs micro-ops that were never loaded",
@@ -212,7 +213,7 @@ def _compute(program: Program, machine: Machine, strict: bool) -> tuple[Dram, tu
     running = ran[timeline["end"][ran] == 0]
     if len(running):
         doubts[Doubt.UNFINISHED] = running[0], len(running)
-    warnings = tuple(_warnings(program, doubts))
+    warnings = (*_spare_bits(program, table["opcode"]), *_warnings(program, doubts))
     if strict and warnings:
         raise ProgramError(warnings[0], fix="run without --strict to have it as a warning")
     return dram, warnings
@@ -262,9 +263,23 @@ def _warnings(program: Program, doubts: NDArray[np.int64]) -> list[str]:
     for kind in Doubt:
         first, count = doubts[kind].tolist()
         if count:
-            times = "" if count == 1 else f" ({count} times in the program)"
-            lines.append(f"{_name(program, first)} {_DOUBTS[kind]}{times}")
+            lines.append(f"{_name(program, first)} {_DOUBTS[kind]}{_times(count)}")
     return lines
+
+
+def _times(count: int) -> str:
+    return "" if count == 1 else f" ({count} times in the program)"
+
+
+def _spare_bits(program: Program, opcodes: NDArray[np.int64]) -> list[str]:
+    """Whether instructions set bits that the hardware ignores, one line."""
+    masks = np.zeros((len(Opcode), 2), np.uint64)
+    for opcode in Opcode:
+        for field in layout(opcode, program.config):
+            word, low = divmod(field.low, WORD_BITS)
+            masks[opcode, word] |= np.uint64(((1 << field.width) - 1) << low)
+    spare = np.flatnonzero((program.instructions & ~masks[opcodes]).any(axis=1))
+    return [f"{_name(program, int(spare[0]))} {_SPARE}{_times(len(spare))}"] if len(spare) else []
 
 
 def _difference(program: Program, dram: Dram) -> int | None:
