@@ -15,6 +15,7 @@ from rhnas.vta.cost_stairs import (
     COLUMNS,
     UNREACHABLE,
     Needs,
+    corner,
     counted_energy,
     fits_design,
     fixed_energy,
@@ -22,7 +23,15 @@ from rhnas.vta.cost_stairs import (
 )
 from rhnas.vta.cost_tilings import tilings_of
 from rhnas.vta.mapping_nest import BEST, FORMS, UPSTREAM
-from rhnas.vta.mapping_tiles import Tiling, channel_groups, column_axis, needs_of, row_axis, streams_of
+from rhnas.vta.mapping_tiles import (
+    Tiling,
+    channel_groups,
+    column_axis,
+    held_of,
+    needs_of,
+    row_axis,
+    streams_of,
+)
 from rhnas.workload import FloatArray, IntArray
 
 
@@ -131,7 +140,7 @@ def lower_hull(rows: IntArray, kept: IntArray, energy_pj: FloatArray, count: int
         while found > 1:
             a, b = corners[found - 2], corners[found - 1]
             ax, ay, bx, by = rows[kept[a], 0], energy_pj[a], rows[kept[b], 0], energy_pj[b]
-            if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+            if corner(ax, ay, bx, by, x, y):
                 break
             found -= 1
         corners[found] = place
@@ -180,7 +189,7 @@ def all_rows(
     """
     search = workspace[0]
     set_group(search, room.reshape(1, -1), event_pj.reshape(1, -1))
-    # Where no room has a staircase, no mapping is ever beaten.
+    # Where no room has a hull, no mapping is ever beaten.
     search.levels[:] = UNREACHABLE
     rows, starts = tilings_of(nests, laws, search)
     pj = np.empty(len(rows))
@@ -199,11 +208,11 @@ def price_tiles(nests: npt.NDArray[np.void], laws: LawsRecord, codes: IntArray) 
     tile_ci, tile_co = codes[3], codes[4]
     pass_groups, most = channel_groups(nest, tile_co)
     schedule = UPSTREAM if nest.start_resets else BEST
-    t = Tiling(tile_ci, tile_co, tile_ci if nest.dense else most, pass_groups, codes[5], codes[6], schedule)
+    t = Tiling(tile_ci, tile_co, tile_ci if nest.dense else most, pass_groups, codes[5], schedule)
     s = streams_of(nest, h, w, t)
-    needs = needs_of(nest, h, w, t, s)
+    needs = needs_of(nest, held_of(nest, h, w, t, s), s, codes[6], schedule)
     p = pixels_of(nest, laws, h, w)
-    return price_of(counts_of(nest, laws, p, s), laws, p, s, t.threads, needs[3]), needs
+    return price_of(counts_of(nest, laws, p, s), laws, p, s, codes[6], needs[3]), needs
 
 
 @entry
