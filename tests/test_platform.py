@@ -84,3 +84,21 @@ def test_a_layer_without_mapping_has_no_number():
 def test_an_unknown_platform_is_named_with_those_there_are():
     with pytest.raises(SettingsError, match="vta"):
         load_platform("tpu")
+
+
+@pytest.mark.parametrize("objective", Objective)
+def test_totals_of_many_designs_are_those_of_each(monkeypatch, objective):
+    rng = np.random.default_rng(4)
+    one = [cost_of([[(int(x), float(y)) for x, y in rng.integers(1, 90, (6, 2))]] * 2) for _ in range(7)]
+    width = max(cost.cycles.shape[2] for cost in one)
+    cycles, energy = (
+        np.concatenate([np.pad(a, ((0, 0), (0, 0), (0, width - a.shape[2])), mode="edge") for a in columns])
+        for columns in ([cost.cycles for cost in one], [cost.energy_pj for cost in one])
+    )
+    many = Cost(cycles, energy, np.ones((7, 2), dtype=np.bool_), np.zeros(7, dtype=np.int64), np.zeros(7))
+    monkeypatch.setattr("rhnas.platform.POINTS_AT_ONCE", 5 * width)
+    parts = many.totals(objective)
+    for row, cost in enumerate(one):
+        alone = cost.totals(objective)
+        assert parts.cycles[row] == alone.cycles[0]
+        assert parts.energy_pj[row] == alone.energy_pj[0]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 CLOCK_MHZ = 100.0
 """At which cycles become milliseconds, for all designs, until a measured or modelled clock exists."""
 
+POINTS_AT_ONCE = 1 << 22
+"""Points of hulls that ``Cost.totals`` works on at a time: each of its arrays takes 32 MB."""
+
 
 class Objective(StrEnum):
     """What a search minimises for a given accuracy."""
@@ -97,6 +100,16 @@ class Cost:
         energy = np.take_along_axis(self.energy_pj, best, axis=2)[:, :, 0]
         return np.where(self.mapped, cycles, np.nan), np.where(self.mapped, energy, np.nan)
 
+    def take(self, rows: slice) -> Cost:
+        """The cost of some of the designs."""
+        return Cost(
+            self.cycles[rows],
+            self.energy_pj[rows],
+            self.mapped[rows],
+            self.launch_cycles[rows],
+            self.launch_energy_pj[rows],
+        )
+
     def totals(self, objective: Objective, weights: FloatArray | None = None) -> Totals:
         """The exact optimum over all combinations of the layers' mappings.
 
@@ -110,6 +123,12 @@ class Cost:
             weights: float64 (L,): multiplicity of each layer (expected counts during a search); ones if None.
         """
         weight = np.ones(self.cycles.shape[1]) if weights is None else weights
+        designs = max(1, POINTS_AT_ONCE // max(1, self.cycles[:1].size))
+        if len(self.cycles) > designs:
+            starts = range(0, len(self.cycles), designs)
+            parts = [self.take(slice(at, at + designs)).totals(objective, weights) for at in starts]
+            columns = ((part.cycles, part.energy_pj, part.mu) for part in parts)
+            return Totals(*(np.concatenate(column) for column in zip(*columns, strict=True)))
         if objective is Objective.LATENCY:
             mu = np.zeros(len(self.cycles))
         elif objective is Objective.ENERGY:

@@ -9,9 +9,17 @@ from rhnas.platform import load_platform
 from rhnas.vta.compiled import entry
 from rhnas.vta.cost import arrays_of
 from rhnas.vta.cost_kernel import price_tiles
-from rhnas.vta.cost_price import Laws, counts_of, least_cycles, least_cycles_of, pixels_of
+from rhnas.vta.cost_price import Laws, counts_of, least_cycles, pixels_of
 from rhnas.vta.mapping_nest import FORMS, nests_of
-from rhnas.vta.mapping_tiles import Tiling, channel_groups, column_axis, row_axis, streams_of
+from rhnas.vta.mapping_tiles import (
+    Tiling,
+    channel_groups,
+    column_axis,
+    held_of,
+    needs_of,
+    row_axis,
+    streams_of,
+)
 from rhnas.vta.timing import PROFILES
 from rhnas.workload import PICTURE, Layer, LayerKind
 
@@ -25,20 +33,39 @@ LAYERS = [
         name="pool", kind=LayerKind.MAX_POOL, channels=(64, 64), size=(12, 12), kernel=(2, 2), stride=(2, 2)
     ),
     Layer(name="add", kind=LayerKind.ADD, channels=(96, 96), size=(14, 14)),
+    Layer(name="average", kind=LayerKind.AVG_POOL, channels=(512, 512), size=(7, 7), kernel=(7, 7)),
     Layer(name="fc", kind=LayerKind.DENSE, channels=(1280, 100)),
 ]
 
 
 @entry
-def least(nests, laws, codes):
-    """Both bounds on cycles, and beats, of a mapping's tiles and order."""
+def least(nests, laws, codes, parts, most_tiles):
+    """Of all mappings with no more than these tiles of channels: least cycles, events, needs.
+
+    ``codes`` are a mapping's, of which ``parts`` (tile_ci, tile_co) is the smallest.
+    """
     nest = nests[codes[0]]
     h, w = row_axis(nest, codes[1]), column_axis(nest, codes[2])
     pass_groups, most = channel_groups(nest, codes[4])
-    t = Tiling(codes[3], codes[4], codes[3] if nest.dense else most, pass_groups, codes[5], 1, 0)
+    t = Tiling(codes[3], codes[4], codes[3] if nest.dense else most, pass_groups, codes[5], 0)
     s, p = streams_of(nest, h, w, t), pixels_of(nest, laws, h, w)
     c = counts_of(nest, laws, p, s)
-    return least_cycles(c), least_cycles_of(c, s), c.read_beats
+    pass_groups, most = channel_groups(nest, parts[1])
+    small = Tiling(parts[0], parts[1], parts[0] if nest.dense else most, pass_groups, codes[5], 0)
+    held = held_of(nest, h, w, small, streams_of(nest, h, w, small))
+    beats = c.read_beats + p.write_beats
+    events = beats, c.inp_fill, c.wgt_fill, c.acc_fill, c.instructions
+    return least_cycles(c, s, codes[6], most_tiles), events, needs_of(nest, held, s, codes[6], 0)
+
+
+def tiles(nest, h, w, co):
+    cut = (("out_h", h), ("out_w", w), ("groups_out", co))
+    return int(np.prod([-(-int(nest[name]) // tile) for name, tile in cut]))
+
+
+@entry
+def read_groups(nests, form, tile_co):
+    return channel_groups(nests[form], tile_co)[0]
 
 
 def sizes(size):
@@ -61,13 +88,30 @@ def test_no_mapping_undercuts_the_bounds_on_it_and_on_all_smaller_channel_tiles(
                 pairs = list(itertools.product(inner, outer))
                 for at in rng.choice(len(pairs), min(8, len(pairs)), replace=False):
                     ci, co = pairs[at]
-                    own = least(nests, laws, np.array([form, h, w, ci, co, order]))
-                    whole = least(nests, laws, np.array([form, h, w, inner[-1], outer[-1], order]))
                     for threads in (1, 2):
-                        codes = np.array([form, h, w, ci, co, order, threads])
-                        price, _ = price_tiles(nests, laws, codes)
-                        assert max(own[:2]) <= price.cycles
-                        assert whole[0] <= price.cycles
-                        assert whole[2] <= own[2] <= price.read_beats
+                        check(nests, laws, [form, h, w, ci, co, order, threads], inner, outer)
                         checked += 1
     assert checked > 50
+
+
+def check(nests, laws, codes, inner, outer):
+    """All sets that the search drops at once and that hold this mapping bound it."""
+    form, h, w, ci, co, order, threads = codes
+    nest = nests[form]
+    price, needs = price_tiles(nests, laws, np.array(codes))
+    events = price.read_beats + price.write_beats, price.inp_fill, price.wgt_fill, price.acc_fill
+    for larger in (size for size in inner if size >= ci and (size < inner[-1]) == (ci < inner[-1])):
+        top = np.array([form, h, w, larger, co, order, threads])
+        below(least(nests, laws, top, (1, co), tiles(nest, h, w, co)), price.cycles, events, needs)
+    for larger in (size for size in outer if size >= co):
+        groups = read_groups(nests, form, larger)
+        if groups <= min(read_groups(nests, form, size) for size in outer if size <= larger):
+            top = np.array([form, h, w, inner[-1], larger, order, threads])
+            most_tiles = tiles(nest, h, w, 1)
+            below(least(nests, laws, top, (1, 1), most_tiles), price.cycles, events, needs)
+
+
+def below(bound, cycles, events, needs):
+    assert bound[0] <= cycles
+    assert all(np.array(bound[1][:4]) <= events)
+    assert all(np.array(bound[2]) <= needs)

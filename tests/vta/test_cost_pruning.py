@@ -14,6 +14,7 @@ from rhnas.vta.cost_price import Laws
 from rhnas.vta.cost_stairs import FIXED_EVENTS, fixed_energy
 from rhnas.vta.energy import event_energy
 from rhnas.vta.mapping_nest import FORMS, nests_of
+from rhnas.vta.rules import KEYS
 from rhnas.workload import PICTURE, Layer, LayerKind
 from tests.test_platform import lower_hull
 
@@ -24,6 +25,11 @@ LAYERS = [
     Layer(name="pool", kind=LayerKind.MAX_POOL, channels=(16, 16), size=(8, 8), kernel=(2, 2), stride=(2, 2)),
     Layer(name="add", kind=LayerKind.ADD, channels=(32, 32), size=(5, 5)),
     Layer(name="fc", kind=LayerKind.DENSE, channels=(100, 10)),
+]
+
+CROSSING = [
+    Layer(name="average", kind=LayerKind.AVG_POOL, channels=(512, 512), size=(7, 7), kernel=(7, 7)),
+    Layer(name="add", kind=LayerKind.ADD, channels=(512, 512), size=(7, 7)),
 ]
 
 
@@ -65,7 +71,17 @@ def enumerated(model: VtaCostModel, design: DesignBatch, layer: Layer) -> Sequen
 def test_the_hull_over_all_mappings_is_found_exactly(layer):
     space = load_platform().space("vta")
     designs = space.decode(space.feasible().sample(8, np.random.default_rng(5)))
-    model = VtaCostModel()
+    compare(VtaCostModel(), designs, layer)
+
+
+@pytest.mark.parametrize("layer", CROSSING, ids=lambda layer: layer.name)
+@pytest.mark.parametrize("row", [(3, 4, 3, 15, 15, 18, 16, 64), (1, 6, 4, 15, 17, 16, 16, 64)], ids=str)
+def test_output_tiles_that_read_more_groups_than_smaller_ones_bound_nothing(layer, row):
+    """Where BATCH > 1 and blocks differ, 11 of 64 output groups read more input groups in all than 8 do."""
+    compare(VtaCostModel(), DesignBatch.of(dict(zip(KEYS, row, strict=True))), layer)
+
+
+def compare(model: VtaCostModel, designs: DesignBatch, layer: Layer) -> None:
     cost = model.evaluate(designs, [layer])
     for row in range(len(designs)):
         hull = enumerated(model, designs.take(slice(row, row + 1)), layer)

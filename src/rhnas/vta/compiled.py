@@ -37,6 +37,11 @@ def compiled(function: Function) -> Function:
     return _compile(function, no_cpython_wrapper=True)
 
 
+def inlined(function: Function) -> Function:
+    """Compile a function into each place that calls it: for those that a search runs millions of times."""
+    return _compile(function, no_cpython_wrapper=True, forceinline=True)
+
+
 def entry(function: Function) -> Function:
     """Compile a function that Python calls."""
     return _compile(function)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rhnas.errors import SettingsError
 from rhnas.platform import Cost, CostModel
 from rhnas.space import DesignBatch
-from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles
+from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles, spread
 from rhnas.vta.cost_price import LAWS, Laws, LawsRecord, Price
 from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, SEARCH, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
@@ -22,14 +22,17 @@ from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
 from rhnas.vta.rules import BATCH, BLOCK_IN, BLOCK_OUT, BUS, INT8_BITS, DerivedDepths, macs_per_cycle
 from rhnas.vta.timing import INSTRUCTION_BYTES, TimingProfile, profile_named
-from rhnas.workload import FloatArray, IntArray, Layer, LayerKind
+from rhnas.workload import BoolArray, FloatArray, IntArray, Layer, LayerKind
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 SCHEDULES = {"best": BEST, "upstream": UPSTREAM}
 
-CHUNKS_PER_CORE = 8
-"""Pieces of a batch per core; pairs differ in effort, so that a few more pieces than cores even it out."""
-HULL_POINTS = 32
-"""First guess at the longest hull; where one is longer, the batch is priced again with more room."""
+PIECES_PER_CORE = 32
+"""Pieces of a search per core; pairs differ in effort, so that many pieces even it out."""
+DESIGNS_PER_PIECE = 1024
+"""Designs whose hulls are written at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,18 +127,17 @@ class VtaCostModel(CostModel):
         column = np.array([shapes.setdefault(layer.shape, len(shapes)) for layer in layers], dtype=np.int64)
         first = {shapes[layer.shape]: layer for layer in reversed(layers)}
         distinct = [first[index] for index in range(len(shapes))]
-        costs = np.stack([batch[key] for key in batch.columns], axis=1)
-        _, representative, row = np.unique(costs, axis=0, return_index=True, return_inverse=True)
-        chosen = batch.take(representative)
-        cycles, energy, found = self._hulls(chosen, distinct)
-        select = np.ix_(row.reshape(-1), column)
+        rows = np.stack([batch[key] for key in batch.columns], axis=1)
+        _, representative, row = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        hulls = self._hulls(batch.take(representative), distinct)
+        cycles, energy, mapped = hulls.spread(row.reshape(-1), column)
         launch = self.timing
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
         launch_cycles = np.array([launch.launch_cycles(int(bus)) for bus in buses], dtype=np.int64)
         return Cost(
-            cycles=cycles[select],
-            energy_pj=energy[select],
-            mapped=found[select] > 0,
+            cycles=cycles,
+            energy_pj=energy,
+            mapped=mapped,
             launch_cycles=launch_cycles[bus_of.reshape(-1)],
             launch_energy_pj=self._launch_energy(batch),
         )
@@ -232,30 +234,32 @@ class VtaCostModel(CostModel):
         """Timing laws of one design."""
         return Laws.of(self.timing, int(batch[BUS][0])).record
 
-    def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> tuple[IntArray, FloatArray, IntArray]:
-        """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L)."""
+    def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> Hulls:
+        """Hulls of distinct designs and layers."""
         arrays, array_of = np.unique(arrays_of(batch), axis=0, return_inverse=True)
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
         laws = np.array([tuple(Laws.of(self.timing, int(bus))) for bus in buses], dtype=LAWS)
         group_of = array_of.reshape(-1) * len(buses) + bus_of.reshape(-1)
         order = np.argsort(group_of, kind="stable")
-        present, first = np.unique(group_of[order], return_index=True)
-        ends = np.append(first[1:], len(order))
-        groups = np.stack([present // len(buses), present % len(buses), first, ends], axis=1)
+        present, first, sizes = np.unique(group_of[order], return_index=True, return_counts=True)
+        groups = np.stack([present // len(buses), present % len(buses), first, first + sizes], axis=1)
         nests, column = _distinct_nests(nests_of(layers, arrays, self._schedule))
         room, event_pj = room_of(batch)[order], event_energy(self.technology, batch)[order]
-        given = (nests, laws, groups.astype(np.int64), room, event_pj)
-        shape, points = (len(batch), nests.shape[1]), HULL_POINTS
-        while True:
-            cycles = np.zeros((*shape, points), dtype=np.int64)
-            energy, found = np.zeros((*shape, points)), np.zeros(shape, dtype=np.int64)
-            _in_threads(len(groups) * nests.shape[1], given, (cycles, energy, found))
-            longest = int(found.max(initial=1))
-            if longest <= points:
-                break
-            points = longest
-        select = np.ix_(np.argsort(order), column)
-        return cycles[..., :longest][select], energy[..., :longest][select], found[select]
+        shape = len(batch), nests.shape[1]
+        begins, found = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        chunks = _chunks(len(groups) * nests.shape[1])
+
+        def search(chunk: IntArray) -> tuple[IntArray, FloatArray]:
+            pairs = nests, laws, groups.astype(np.int64), room, event_pj, chunk
+            return evaluate_pairs(*pairs, begins, found, workspace())
+
+        parts = _in_threads(search, chunks)
+        ahead = np.zeros((len(groups), nests.shape[1]), dtype=np.int64)
+        for chunk, start in zip(chunks, np.cumsum([0, *(len(part[0]) for part in parts)]), strict=False):
+            ahead.reshape(-1)[chunk] = start
+        begins += np.repeat(ahead, sizes, axis=0)
+        cycles, energy = (np.concatenate(points) for points in zip(*parts, strict=True))
+        return Hulls((cycles, energy), begins, found, np.argsort(order), column)
 
     def _launch_energy(self, batch: DesignBatch) -> FloatArray:
         """Energy of fetching FINISH, pJ, (B,)."""
@@ -265,20 +269,63 @@ class VtaCostModel(CostModel):
         return np.asarray(beats * event_pj[:, EVENTS.index("beats")] + instruction)
 
 
-def _in_threads(pairs: int, given: tuple[Any, ...], results: tuple[Any, ...]) -> None:
-    """Run the compiled search, which holds no lock, on every core; each pair writes its own places."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pieces = min(cores * CHUNKS_PER_CORE, pairs)
-    chunks = [np.arange(start, pairs, pieces) for start in range(pieces)]
+@dataclass(frozen=True)
+class Hulls:
+    """Hulls of distinct designs on distinct layers, one behind the other.
 
-    def run(chunk: IntArray) -> None:
-        evaluate_pairs(*(*given, chunk, *results, workspace()))
+    Attributes:
+        points: Cycles int64 (P,) and energy float64 (P,), pJ, of all points.
+        begins: int64 (D, M): where each hull begins among them.
+        found: int64 (D, M): its points, 0 without a mapping.
+        designs: int64 (distinct designs,): the row of each.
+        layers: int64 (distinct layers,): the column of each.
+    """
 
-    if pieces == 1:
-        run(chunks[0])
-        return
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(run, chunks))
+    points: tuple[IntArray, FloatArray]
+    begins: IntArray
+    found: IntArray
+    designs: IntArray
+    layers: IntArray
+
+    def spread(self, rows: IntArray, columns: IntArray) -> tuple[IntArray, FloatArray, BoolArray]:
+        """Cycles and energy (B, L, K), and which pairs have a mapping (B, L).
+
+        Args:
+            rows: int64 (B,): which of the distinct designs each design is.
+            columns: int64 (L,): which of the distinct layers each layer is.
+        """
+        rows, columns = self.designs[rows], self.layers[columns]
+        shape = len(rows), len(columns), max(int(self.found.max(initial=1)), 1)
+        cycles, energy = np.empty(shape, dtype=np.int64), np.empty(shape)
+
+        def write(part: slice) -> None:
+            given = self.points, self.begins, self.found, rows[part], columns
+            spread(*given, cycles[part], energy[part])
+
+        parts = -(-len(rows) // DESIGNS_PER_PIECE)
+        _in_threads(
+            write, [slice(at * DESIGNS_PER_PIECE, (at + 1) * DESIGNS_PER_PIECE) for at in range(parts)]
+        )
+        return cycles, energy, self.found[np.ix_(rows, columns)] > 0
+
+
+def _chunks(pairs: int) -> list[IntArray]:
+    """Pairs in pieces that take about as long as each other."""
+    pieces = max(1, min(_cores() * PIECES_PER_CORE, pairs))
+    return [np.arange(start, pairs, pieces) for start in range(pieces)]
+
+
+def _in_threads(run: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
+    """Run compiled code, which holds no lock, on every core; each piece writes its own places."""
+    if len(pieces) == 1:
+        return [run(pieces[0])]
+    with ThreadPoolExecutor(_cores()) as pool:
+        return list(pool.map(run, pieces))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _distinct_nests(nests: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], IntArray]:

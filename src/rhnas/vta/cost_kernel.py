@@ -15,6 +15,7 @@ from rhnas.vta.cost_stairs import (
     COLUMNS,
     UNREACHABLE,
     Needs,
+    corner,
     counted_energy,
     fits_design,
     fixed_energy,
@@ -22,8 +23,19 @@ from rhnas.vta.cost_stairs import (
 )
 from rhnas.vta.cost_tilings import tilings_of
 from rhnas.vta.mapping_nest import BEST, FORMS, UPSTREAM
-from rhnas.vta.mapping_tiles import Tiling, channel_groups, column_axis, needs_of, row_axis, streams_of
+from rhnas.vta.mapping_tiles import (
+    Tiling,
+    channel_groups,
+    column_axis,
+    held_of,
+    needs_of,
+    row_axis,
+    streams_of,
+)
 from rhnas.workload import FloatArray, IntArray
+
+START_POINTS = 4096
+"""First guess at the points of the hulls that are asked for together; where there are more, room doubles."""
 
 
 @compiled
@@ -131,7 +143,7 @@ def lower_hull(rows: IntArray, kept: IntArray, energy_pj: FloatArray, count: int
         while found > 1:
             a, b = corners[found - 2], corners[found - 1]
             ax, ay, bx, by = rows[kept[a], 0], energy_pj[a], rows[kept[b], 0], energy_pj[b]
-            if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+            if corner(ax, ay, bx, by, x, y):
                 break
             found -= 1
         corners[found] = place
@@ -180,7 +192,7 @@ def all_rows(
     """
     search = workspace[0]
     set_group(search, room.reshape(1, -1), event_pj.reshape(1, -1))
-    # Where no room has a staircase, no mapping is ever beaten.
+    # Where no room has a hull, no mapping is ever beaten.
     search.levels[:] = UNREACHABLE
     rows, starts = tilings_of(nests, laws, search)
     pj = np.empty(len(rows))
@@ -199,11 +211,11 @@ def price_tiles(nests: npt.NDArray[np.void], laws: LawsRecord, codes: IntArray) 
     tile_ci, tile_co = codes[3], codes[4]
     pass_groups, most = channel_groups(nest, tile_co)
     schedule = UPSTREAM if nest.start_resets else BEST
-    t = Tiling(tile_ci, tile_co, tile_ci if nest.dense else most, pass_groups, codes[5], codes[6], schedule)
+    t = Tiling(tile_ci, tile_co, tile_ci if nest.dense else most, pass_groups, codes[5], schedule)
     s = streams_of(nest, h, w, t)
-    needs = needs_of(nest, h, w, t, s)
+    needs = needs_of(nest, held_of(nest, h, w, t, s), s, codes[6], schedule)
     p = pixels_of(nest, laws, h, w)
-    return price_of(counts_of(nest, laws, p, s), laws, p, s, t.threads, needs[3]), needs
+    return price_of(counts_of(nest, laws, p, s), laws, p, s, codes[6], needs[3]), needs
 
 
 @entry
@@ -214,14 +226,13 @@ def evaluate_pairs(
     room: IntArray,
     event_pj: FloatArray,
     pairs: IntArray,
-    cycles: IntArray,
-    energy_pj: FloatArray,
+    begins: IntArray,
     found: IntArray,
     workspace: npt.NDArray[np.void],
-) -> None:
+) -> tuple[IntArray, FloatArray]:
     """Hulls of every design of a group on a layer, for some (group, layer) pairs.
 
-    Legend: N arrays, G groups, D designs in the order of their groups, L layers, K points.
+    Legend: N arrays, G groups, D designs in the order of their groups, L layers, P points.
 
     Args:
         nests: Records of ``NEST``, (N, L, FORMS).
@@ -229,13 +240,16 @@ def evaluate_pairs(
         groups: int64 (G, 4): array, bus, first design, design behind the last.
         room: int64 (D, 4): depths of inp, wgt, acc, uop.
         event_pj: float64 (D, len(EVENTS)).
-        pairs: int64 (P,): group * L + layer.
-        cycles: int64 (D, L, K), written.
-        energy_pj: float64 (D, L, K), written.
+        pairs: int64: group * L + layer.
+        begins: int64 (D, L), written: where a hull's points begin.
         found: int64 (D, L), written: points of the hull, 0 without a mapping.
         workspace: One record of ``SEARCH``, overwritten.
+
+    Returns:
+        Points of all hulls, one hull behind the other: cycles int64 (P,) and energy float64 (P,), pJ.
     """
-    layers, search = nests.shape[1], workspace[0]
+    layers, search, total = nests.shape[1], workspace[0], 0
+    cycles, energy_pj = np.empty(START_POINTS, dtype=np.int64), np.empty(START_POINTS, dtype=np.float64)
     for pair in pairs:
         number, layer = pair // layers, pair % layers
         array, bus, first, end = groups[number, 0], groups[number, 1], groups[number, 2], groups[number, 3]
@@ -248,8 +262,43 @@ def evaluate_pairs(
         for design in range(first, end):
             fitting = best_rows(forms, rows, starts, least, room[design], event_pj[design], kept, energy)
             points = lower_hull(rows, kept, energy, fitting, corners)
-            found[design, layer] = points
-            for point in range(cycles.shape[2] if points else 0):
-                place = corners[min(point, points - 1)]
-                cycles[design, layer, point] = rows[kept[place], 0]
-                energy_pj[design, layer, point] = energy[place]
+            while total + points > len(cycles):
+                cycles, energy_pj = np.append(cycles, cycles), np.append(energy_pj, energy_pj)
+            begins[design, layer], found[design, layer] = total, points
+            for point in range(points):
+                place = corners[point]
+                cycles[total + point], energy_pj[total + point] = rows[kept[place], 0], energy[place]
+            total += points
+    return cycles[:total].copy(), energy_pj[:total].copy()
+
+
+@entry
+def spread(
+    points: tuple[IntArray, FloatArray],
+    begins: IntArray,
+    found: IntArray,
+    designs: IntArray,
+    layers: IntArray,
+    cycles: IntArray,
+    energy_pj: FloatArray,
+) -> None:
+    """Write hulls as rows of equal length that repeat their last point; where there is none, zeros.
+
+    Legend: D distinct designs, M distinct layers, B designs, L layers, K points of a row.
+
+    Args:
+        points: As ``evaluate_pairs`` returns them.
+        begins: int64 (D, M).
+        found: int64 (D, M).
+        designs: int64 (B,): which of the distinct designs each is.
+        layers: int64 (L,): which of the distinct layers each is.
+        cycles: int64 (B, L, K), written.
+        energy_pj: float64 (B, L, K), written.
+    """
+    for row in range(len(designs)):
+        for column in range(len(layers)):
+            begin, count = begins[designs[row], layers[column]], found[designs[row], layers[column]]
+            for point in range(cycles.shape[2]):
+                at = begin + min(point, count - 1)
+                cycles[row, column, point] = points[0][at] if count else 0
+                energy_pj[row, column, point] = points[1][at] if count else 0.0

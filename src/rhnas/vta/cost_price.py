@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rhnas.vta.compiled import compiled
+from rhnas.vta.compiled import compiled, inlined
 from rhnas.vta.mapping_nest import Nest, ceil_div, quotient
 from rhnas.vta.mapping_tiles import Axis, Streams
 from rhnas.vta.timing import INSTRUCTION_BYTES, UOP_BYTES, TimingProfile
@@ -105,7 +105,7 @@ def lowest_bit(value: int) -> int:
     return value & -value
 
 
-@compiled
+@inlined
 def spans(total: int, runs: int, grain: int, window: int) -> int:
     """Expected windows (beats, bursts) that ``runs`` runs of ``total`` bytes touch.
 
@@ -114,7 +114,7 @@ def spans(total: int, runs: int, grain: int, window: int) -> int:
     return int(ceil_div(total + runs * (window - min(grain, window)), window))
 
 
-@compiled
+@inlined
 def load_constant(tensor_bytes: int, laws: LawsRecord) -> int:
     """What a LOAD of such tensors takes beside its beats."""
     return int(laws.wide_load if tensor_bytes <= laws.bus else laws.load)
@@ -187,7 +187,7 @@ class Work(NamedTuple):
     store: int
 
 
-@compiled
+@inlined
 def overlap(work: Work, s: Streams, threads: int) -> int:
     """Cycles of a layer whose modules run beside each other.
 
@@ -240,7 +240,7 @@ def overlap(work: Work, s: Streams, threads: int) -> int:
     return max(cycles, load + ends + each_store)
 
 
-@compiled
+@inlined
 def without_first(cycles: int, times: int) -> int:
     """What is left of so many equal turns when the first is gone; nothing where there is none."""
     return cycles - quotient(cycles, times) if times else cycles
@@ -261,7 +261,7 @@ class Counts(NamedTuple):
     feed: int
 
 
-@compiled
+@inlined
 def counts_of(nest: Nest, laws: LawsRecord, p: Pixels, s: Streams) -> Counts:
     """Work and accesses of a mapping, but for its micro-ops.
 
@@ -308,7 +308,7 @@ def counts_of(nest: Nest, laws: LawsRecord, p: Pixels, s: Streams) -> Counts:
     return Counts(work, read_beats, inp_fill, weights, acc_fill, instructions, feed)
 
 
-@compiled
+@inlined
 def price_of(c: Counts, laws: LawsRecord, p: Pixels, s: Streams, threads: int, uops: int) -> Price:
     """Price what is counted, keeping ``uops`` micro-ops; see the module's text for the machine."""
     uop_beats = ceil_div(uops * UOP_BYTES, laws.bus)
@@ -324,26 +324,32 @@ def price_of(c: Counts, laws: LawsRecord, p: Pixels, s: Streams, threads: int, u
     )  # fmt: skip
 
 
-@compiled
-def least_cycles(c: Counts) -> int:
-    """Cycles that no mapping with at least these counts undercuts.
+@inlined
+def least_cycles(c: Counts, s: Streams, threads: int, most_tiles: int) -> int:
+    """Cycles that no mapping with at least these counts undercuts, whatever its micro-ops.
 
-    Each module needs the cycles of its own work; ``overlap`` rounds at most two of them away.
+    Each module needs the cycles of its own work, and one thread loads beside no GEMM. Of a reduction in
+    parts the epilogue runs beside the last part's load alone. At the end stand an epilogue and a store of
+    one tile; ``overlap`` rounds at most six cycles away.
+
+    Args:
+        c: Counts.
+        s: The tiling they are of.
+        threads: 1 or 2.
+        most_tiles: Tiles of the mapping that has most.
     """
-    work = c.work
-    compute, load = work.gemm + work.start + work.end, work.inputs + work.weights
-    return max(compute - 2, load - 2, work.store - 2, c.read_beats, c.feed)
-
-
-@compiled
-def least_cycles_of(c: Counts, s: Streams) -> int:
-    """Cycles that a mapping with just these counts does not undercut, whatever its threads and micro-ops.
-
-    Before the first and behind the last step each module waits for the others; ``overlap`` rounds at most
-    four cycles away.
-    """
-    work = c.work
-    compute, load = work.gemm + work.start + work.end, work.inputs + work.weights
-    each_store = quotient(work.store, s.tiles)
-    ends = quotient(work.gemm, s.steps) + quotient(work.end, s.tiles) + each_store if load else 0
-    return max(work.setup + compute + each_store - 4, load + ends - 4, work.store - 4, c.read_beats, c.feed)
+    w = c.work
+    load, part, between = w.inputs + w.weights, quotient(w.inputs + w.weights, s.reductions), w.start + w.end
+    ends = quotient(w.end, most_tiles) + quotient(w.store, most_tiles)
+    if threads == 1:
+        if load == 0:
+            return max(w.end + max(w.start, w.store) - 6, c.read_beats, c.feed)
+        between += w.store
+        more = between - part
+        exposed = load + (more - quotient(more, s.tiles) if more > 0 else 0)
+        return max(w.gemm + max(between, exposed + ends) - 6, c.read_beats, c.feed)
+    last = quotient(w.gemm, s.reductions)
+    middle = max(load - part, w.gemm - last) + max(part, last + between)
+    more = middle - load
+    steps = load + (more - quotient(more, s.steps) if more > 0 else 0)
+    return max(w.gemm + between - 6, steps + ends - 6, w.store - 6, c.read_beats, c.feed)

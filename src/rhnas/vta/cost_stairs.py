@@ -1,8 +1,9 @@
-"""What prunes a group's mappings: energies from counts, and the staircases that its designs reach.
+"""What prunes a group's mappings: energies from counts, and the hulls that its designs reach.
 
-Scratchpads are powers of two. A few sizes of each, its *levels*, stand for all of a group's designs. A
-staircase per combination of levels, a *room*, holds what fits it. A mapping m is measured by the largest
-room that every design on which m fits has at least: what that room's staircase offers all of them have.
+Scratchpads are powers of two. A few sizes of each, its *levels*, stand for all of a group's designs. For each
+combination of levels, a *room*, there is the lower hull of the mappings that fit it, its corners the *steps*.
+A mapping m is measured by the largest room that every design on which m fits has at least: what that room's
+steps offer all of them have.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rhnas.vta.compiled import compiled, entry
+from rhnas.vta.compiled import compiled, entry, inlined
 from rhnas.vta.energy import EVENTS
 from rhnas.vta.mapping_nest import Nest, quotient
 from rhnas.workload import FloatArray, IntArray
@@ -24,10 +25,12 @@ COLUMNS = CODES_AT + 7
 FIXED_EVENTS = 5
 """Events before the counted ones: they depend on the form alone."""
 COUNTED = len(EVENTS) - FIXED_EVENTS
-STEPS = 64
-"""Room for a staircase; where it is full, further steps are left out."""
+STEPS = 32
+"""Room for a hull; where it is full, further steps are left out."""
+ROUNDING = 1e-9
+"""How far below a mapping, in parts, a mixture of two others must lie to be surely cheaper."""
 LEVELS = 4
-"""Sizes of each scratchpad that have staircases of their own."""
+"""Sizes of each scratchpad that have hulls of their own."""
 ROOMS = LEVELS**4
 """Combinations of levels of inp, wgt, acc and uop."""
 UNREACHABLE = np.int64(1) << 60
@@ -40,14 +43,14 @@ Events = tuple[int, int, int, int, int, int]
 
 SEARCH_FIELDS: Mapping[str, tuple[type, tuple[int, ...], str]] = {
     "most_room": (np.int64, (4,), "largest depth of inp, wgt, acc and uop among the designs"),
-    "levels": (np.int64, (4, LEVELS), "depths that have staircases, ascending"),
+    "levels": (np.int64, (4, LEVELS), "depths that have hulls, ascending"),
     "cheapest": (np.float64, (len(EVENTS),), "least energy of each event among the designs, pJ"),
     "dearest": (np.float64, (len(EVENTS),), "greatest"),
     "form": (np.int64, (), "form of the layer that is searched"),
     "schedule": (np.int64, (), "BEST or UPSTREAM"),
     "count": (np.int64, (), "mappings found"),
     "overflow": (np.int64, (), "1 where there were more than the table has rows"),
-    "steps": (np.int64, (ROOMS,), "steps of each room's staircase"),
+    "steps": (np.int64, (ROOMS,), "steps of each room's hull"),
     "cycles": (np.int64, (ROOMS, STEPS), "of each step, ascending"),
     "energy_pj": (np.float64, (ROOMS, STEPS), "counted energy, every access at its cheapest; falling"),
     "events": (np.int64, (ROOMS, STEPS, COUNTED), "what the energy is counted by"),
@@ -114,7 +117,7 @@ def set_group(search: Search, room: IntArray, event_pj: FloatArray) -> None:
             search.levels[resource, level] = depth
 
 
-@compiled
+@inlined
 def room_measured(search: Search, needs: Needs) -> int:
     """The largest room that all designs have on which something with these needs fits."""
     room = 0
@@ -140,23 +143,40 @@ def step_at(search: Search, room: int, cycles: int) -> int:
     return low - 1
 
 
-@compiled
+@inlined
 def beaten(search: Search, needs: Needs, cycles: int, events: Events) -> bool:
-    """Whether every design that has room for ``needs`` has something as fast and no dearer.
+    """Whether on every design that has room for ``needs`` it is no corner of the hull.
 
-    The difference in energy is linear in the energies per event: it is greatest where the events that the
-    step has more of are dearest and the others cheapest.
+    So it is where the last step within its cycles is no dearer, or a mixture of that step and the next, as
+    fast as it, is cheaper.
     """
     room = room_measured(search, needs)
     at = step_at(search, room, cycles)
     if at < 0:
         return False
+    if dearer(search, room, at, 0.0, events) <= 0:
+        return True
+    if at + 1 == search.steps[room]:
+        return False
+    ahead, behind = search.cycles[room, at], search.cycles[room, at + 1]
+    share = (cycles - ahead) / (behind - ahead)
+    return bool(dearer(search, room, at, share, events) < -ROUNDING * search.energy_pj[room, at])
+
+
+@inlined
+def dearer(search: Search, room: int, at: int, share: float, events: Events) -> float:
+    """How much more energy a step may need, mixed with a ``share`` of the next, than ``events``, pJ.
+
+    The difference is linear in the energies per event: it is greatest where the events that the steps have
+    more of are dearest and the others cheapest.
+    """
     pj = 0.0
     for event in range(COUNTED):
-        more = search.events[room, at, event] - events[event]
-        each = search.dearest if more > 0 else search.cheapest
-        pj += more * each[FIXED_EVENTS + event]
-    return pj <= 0
+        more = search.events[room, at, event] - float(events[event])
+        if share > 0:
+            more += share * (search.events[room, at + 1, event] - search.events[room, at, event])
+        pj += max(more * search.dearest[FIXED_EVENTS + event], more * search.cheapest[FIXED_EVENTS + event])
+    return pj
 
 
 @compiled
@@ -177,16 +197,41 @@ def build(search: Search, needs: Needs, cycles: int, pj: float, events: Events) 
 
 
 @compiled
+def corner(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> bool:
+    """Whether b lies below the line from a to c, with ax <= bx <= cx."""
+    return bool((bx - ax) * (cy - ay) > (by - ay) * (cx - ax))
+
+
+@compiled
 def add_step(search: Search, room: int, cycles: int, pj: float, events: Events) -> bool:
-    """Add a step to one staircase, unless it has one as good; steps that it makes useless go."""
+    """Make a mapping a step of one hull unless it lies on or above it; steps that it makes useless go."""
     at, count = step_at(search, room, cycles), search.steps[room]
-    if (at >= 0 and search.energy_pj[room, at] <= pj) or count == STEPS:
+    x, y = search.cycles[room], search.energy_pj[room]
+    if at >= 0 and y[at] <= pj:
         return False
-    first = at if at >= 0 and search.cycles[room, at] == cycles else at + 1
+    first = at if at >= 0 and x[at] == cycles else at + 1
     end = first
-    while end < count and search.energy_pj[room, end] >= pj:
+    while end < count and y[end] >= pj:
         end += 1
-    shift = first + 1 - end
+    if first > 0 and end < count and not corner(x[first - 1], y[first - 1], cycles, pj, x[end], y[end]):
+        return False
+    while end + 1 < count and not corner(cycles, pj, x[end], y[end], x[end + 1], y[end + 1]):
+        end += 1
+    while first > 1 and not corner(x[first - 2], y[first - 2], x[first - 1], y[first - 1], cycles, pj):
+        first -= 1
+    if count + first + 1 - end > STEPS:
+        return False
+    shift_steps(search, room, end, first + 1 - end)
+    x[first], y[first], search.row[room, first] = cycles, pj, search.count
+    for event in range(COUNTED):
+        search.events[room, first, event] = events[event]
+    return True
+
+
+@compiled
+def shift_steps(search: Search, room: int, end: int, shift: int) -> None:
+    """Move the steps of a hull from ``end`` on by ``shift`` places."""
+    count = search.steps[room]
     for place in range(count - end if shift else 0):
         step = count - 1 - place if shift > 0 else end + place
         search.cycles[room, step + shift] = search.cycles[room, step]
@@ -194,9 +239,4 @@ def add_step(search: Search, room: int, cycles: int, pj: float, events: Events) 
         search.row[room, step + shift] = search.row[room, step]
         for event in range(COUNTED):
             search.events[room, step + shift, event] = search.events[room, step, event]
-    search.cycles[room, first], search.energy_pj[room, first] = cycles, pj
-    search.row[room, first] = search.count
-    for event in range(COUNTED):
-        search.events[room, first, event] = events[event]
     search.steps[room] = count + shift
-    return True

@@ -14,15 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rhnas.vta.compiled import compiled
+from rhnas.vta.compiled import compiled, inlined
 from rhnas.vta.cost_price import (
     Counts,
     LawsRecord,
     Pixels,
-    Price,
     counts_of,
     least_cycles,
-    least_cycles_of,
     pixels_of,
     price_of,
 )
@@ -41,15 +39,20 @@ from rhnas.vta.cost_stairs import (
 from rhnas.vta.mapping_nest import BEST, CHANNELS_OUTER, FORMS, UPSTREAM, Nest, ceil_div
 from rhnas.vta.mapping_tiles import (
     Axis,
+    Held,
     Streams,
     Tiling,
     channel_groups,
     column_axis,
+    held_of,
     needs_of,
     row_axis,
     streams_of,
 )
 from rhnas.workload import IntArray
+
+Codes = tuple[int, int, int, int, int, int, int]
+"""Of a mapping: form, tile_h, tile_w, tile_ci, tile_co, order, threads."""
 
 START_ROWS = 1024
 """First guess at the mappings kept while a layer is searched; where there are more, it is searched anew."""
@@ -62,13 +65,13 @@ class Spatial(NamedTuple):
         h: Rows.
         w: Columns.
         p: Loads and stores that follow from both.
-        least: What it needs under the smallest channel tiles.
+        least: What it holds under the smallest channel tiles.
     """
 
     h: Axis
     w: Axis
     p: Pixels
-    least: Needs
+    least: Held
 
 
 class Outer(NamedTuple):
@@ -79,12 +82,14 @@ class Outer(NamedTuple):
         pass_groups: Input storage groups that all output tiles read, summed.
         most: Input storage groups that one of them reads at most.
         order: ``CHANNELS_OUTER`` or ``PIXELS_OUTER``.
+        bounds: 1 where no smaller tile reads fewer groups, as one may where tiles cut through blocks.
     """
 
     tile_co: int
     pass_groups: int
     most: int
     order: int
+    bounds: int
 
 
 @compiled
@@ -99,24 +104,19 @@ def tile_sizes(size: int, exact: bool) -> IntArray:
     return sizes[:found]
 
 
-@compiled
+@inlined
 def splits(s: Streams, h: Axis, exact: bool) -> bool:
     """Whether two threads have work; TVM gives each the same number of channel or row tiles."""
     return s.tiles > 1 and not (exact and s.channel_tiles % 2 and h.tiles % 2)
 
 
-@compiled
-def fill(
-    rows: IntArray, at: int, priced: Price, needs: Needs, codes: tuple[int, int, int], t: Tiling
-) -> None:
-    """Write a mapping into a row of the table; ``codes`` are form, tile_h and tile_w."""
-    rows[at, 0] = priced.cycles
-    rows[at, 1] = priced.read_beats + priced.write_beats
-    rows[at, 2], rows[at, 3], rows[at, 4] = priced.inp_fill, priced.wgt_fill, priced.acc_fill
-    rows[at, 5], rows[at, 6] = priced.instructions, needs[3]
+@inlined
+def fill(rows: IntArray, at: int, cycles: int, events: Events, needs: Needs, codes: Codes) -> None:
+    """Write a mapping into a row of the table."""
+    rows[at, 0] = cycles
+    rows[at, 1], rows[at, 2], rows[at, 3], rows[at, 4], rows[at, 5], rows[at, 6] = events
     rows[at, 7], rows[at, 8], rows[at, 9], rows[at, 10] = needs
-    rows[at, 11], rows[at, 12], rows[at, 13] = codes
-    rows[at, 14], rows[at, 15], rows[at, 16], rows[at, 17] = t.tile_ci, t.tile_co, t.order, t.threads
+    rows[at, 11], rows[at, 12], rows[at, 13], rows[at, 14], rows[at, 15], rows[at, 16], rows[at, 17] = codes
 
 
 @compiled
@@ -131,28 +131,25 @@ def events_at(rows: IntArray, at: int) -> Events:
     return rows[at, 1], rows[at, 2], rows[at, 3], rows[at, 4], rows[at, 5], rows[at, 6]
 
 
-@compiled
+@inlined
 def fits(needs: Needs, room: IntArray) -> bool:
     """Whether inp, wgt and acc suffice; micro-ops do not grow with every tile and are asked for singly."""
     return bool(needs[0] <= room[0] and needs[1] <= room[1] and needs[2] <= room[2])
 
 
-@compiled
-def worthless(search: Search, c: Counts, p: Pixels, needs: Needs, cycles: int) -> bool:
-    """Whether all mappings with at least these counts, needs and cycles are beaten."""
-    beats = c.read_beats + p.write_beats
+@inlined
+def worthless(
+    nest: Nest, search: Search, tile: Spatial, c: Counts, s: Streams, least: Held, most_tiles: int
+) -> bool:
+    """Whether all mappings of a spatial tile with at least these counts that hold ``least`` are beaten."""
+    beats = c.read_beats + tile.p.write_beats
     events = (beats, c.inp_fill, c.wgt_fill, c.acc_fill, c.instructions, 0)
-    return beaten(search, needs, cycles, events)
-
-
-@compiled
-def keep(search: Search, rows: IntArray, needs: Needs) -> None:
-    """Count the mapping behind the last kept one in, unless no design can want it."""
-    at = search.count
-    cycles, events = rows[at, 0], events_at(rows, at)
-    if not beaten(search, needs, cycles, events):
-        build(search, needs, cycles, counted_energy(rows, at, search.cheapest), events)
-        search.count += 1
+    for threads in range(2, 0, -1):
+        needs = needs_of(nest, least, s, threads, search.schedule)
+        cycles = least_cycles(c, s, threads, most_tiles)
+        if fits(needs, search.most_room) and not beaten(search, needs, cycles, events):
+            return False
+    return True
 
 
 @compiled
@@ -165,20 +162,33 @@ def add_threads(
     t: Tiling,
     s: Streams,
     c: Counts,
+    held: Held,
 ) -> None:
-    """Add a channel tiling with one thread and with two, where it fits and may be worth it."""
+    """Add a channel tiling with one thread and with two, where it fits and some design may want it."""
     for threads in range(1, 3):
-        if threads == 2 and not splits(s, tile.h, search.schedule == UPSTREAM):
+        needs = needs_of(nest, held, s, threads, search.schedule)
+        alone = threads == 2 and not splits(s, tile.h, search.schedule == UPSTREAM)
+        if alone or not fits(needs, search.most_room) or needs[3] > search.most_room[3]:
             break
-        both = Tiling(t.tile_ci, t.tile_co, t.tile_groups, t.pass_groups, t.order, threads, t.schedule)
-        needs = needs_of(nest, tile.h, tile.w, both, s)
-        if fits(needs, search.most_room) and needs[3] <= search.most_room[3]:
-            if search.count == len(rows):
+        priced = price_of(c, laws, tile.p, s, threads, needs[3])
+        beats = priced.read_beats + priced.write_beats
+        events = (beats, c.inp_fill, c.wgt_fill, c.acc_fill, c.instructions, needs[3])
+        if not beaten(search, needs, priced.cycles, events):
+            at = search.count
+            if at == len(rows):
                 search.overflow = 1
                 return
-            priced = price_of(c, laws, tile.p, s, threads, needs[3])
-            fill(rows, search.count, priced, needs, (search.form, tile.h.tile, tile.w.tile), both)
-            keep(search, rows, needs)
+            codes = (search.form, tile.h.tile, tile.w.tile, t.tile_ci, t.tile_co, t.order, threads)
+            fill(rows, at, priced.cycles, events, needs, codes)
+            build(search, needs, priced.cycles, counted_energy(rows, at, search.cheapest), events)
+            search.count += 1
+
+
+@inlined
+def tiling_of(nest: Nest, search: Search, outer: Outer, tile_ci: int) -> Tiling:
+    """A tile of channels."""
+    groups = tile_ci if nest.dense else outer.most
+    return Tiling(tile_ci, outer.tile_co, groups, outer.pass_groups, outer.order, search.schedule)
 
 
 @compiled
@@ -194,44 +204,75 @@ def reduction_tilings(
     """Add every reduction tile of one spatial and output tile in one order.
 
     A tile that covers the reduction lets inputs or weights stay. All others load as much as each other and
-    take more steps the smaller they are, so each bounds those after it, with the needs of the smallest.
+    take more steps the smaller they are, so each bounds those after it, with what the smallest holds.
 
     Returns:
-        Whether smaller output tiles may be worth anything: they take more tiles and loads, but need less.
+        Whether smaller output tiles may be worth anything: they take more tiles and loads, but hold less.
     """
     last = len(tiles_ci) - 1
+    least = tile.least
     for place in range(last, -1, -1):
-        tile_ci = tiles_ci[place]
-        groups = tile_ci if nest.dense else outer.most
-        t = Tiling(tile_ci, outer.tile_co, groups, outer.pass_groups, outer.order, 1, search.schedule)
+        t = tiling_of(nest, search, outer, tiles_ci[place])
         s = streams_of(nest, tile.h, tile.w, t)
-        needs = needs_of(nest, tile.h, tile.w, t, s)
-        fitting = fits(needs, search.most_room)
-        if not fitting and place < last - 1:
+        held = held_of(nest, tile.h, tile.w, t, s)
+        fitting = fits(needs_of(nest, held, s, 1, search.schedule), search.most_room)
+        if not fitting and place < last:
             continue
         c = counts_of(nest, laws, tile.p, s)
-        if place == last and worthless(search, c, tile.p, tile.least, least_cycles(c)):
-            return False
-        if place < last:
-            single = Tiling(1, outer.tile_co, 1, outer.pass_groups, outer.order, 1, search.schedule)
-            smallest = needs_of(nest, tile.h, tile.w, single, s)
-            if not fits(smallest, search.most_room):
-                break
-            if worthless(search, c, tile.p, smallest, least_cycles(c)):
-                break
-        if fitting and not worthless(search, c, tile.p, needs, least_cycles_of(c, s)):
-            add_threads(nest, laws, search, rows, tile, t, s, c)
+        if place == last:
+            most_tiles = s.pixel_tiles * nest.groups_out
+            if outer.bounds and worthless(nest, search, tile, c, s, least, most_tiles):
+                return False
+            least = held_of(nest, tile.h, tile.w, tiling_of(nest, search, outer, 1), s)
+        elif worthless(nest, search, tile, c, s, least, s.tiles):
+            break
+        if fitting:
+            add_threads(nest, laws, search, rows, tile, t, s, c, held)
     return True
 
 
 @compiled
-def spatial_of(nest: Nest, laws: LawsRecord, search: Search, h: Axis, w: Axis, least_co: int) -> Spatial:
-    """A spatial tile, with what it needs under the smallest channel tiles, ``least_co`` output groups."""
-    pass_groups, most = channel_groups(nest, least_co)
-    groups = 1 if nest.dense else most
-    t = Tiling(1, least_co, groups, pass_groups, CHANNELS_OUTER, 1, search.schedule)
-    needs = needs_of(nest, h, w, t, streams_of(nest, h, w, t))
-    return Spatial(h, w, pixels_of(nest, laws, h, w), needs)
+def spatial_of(nest: Nest, laws: LawsRecord, search: Search, h: Axis, w: Axis) -> Spatial:
+    """A spatial tile, with what it holds under the smallest channel tiles."""
+    pass_groups, most = channel_groups(nest, 1)
+    t = tiling_of(nest, search, Outer(1, pass_groups, most, CHANNELS_OUTER, 1), 1)
+    least = held_of(nest, h, w, t, streams_of(nest, h, w, t))
+    return Spatial(h, w, pixels_of(nest, laws, h, w), least)
+
+
+@compiled
+def channel_tilings(
+    nest: Nest,
+    laws: LawsRecord,
+    search: Search,
+    rows: IntArray,
+    tile: Spatial,
+    tiles_ci: IntArray,
+    outers: list[Outer],
+) -> None:
+    """Add the mappings of one spatial tile."""
+    dropped = -1
+    for outer in outers:
+        if outer.order != dropped and not reduction_tilings(nest, laws, search, rows, tile, tiles_ci, outer):
+            if outer.tile_co == nest.groups_out:
+                break
+            dropped = outer.order
+
+
+@compiled
+def outers_of(nest: Nest, exact: bool) -> list[Outer]:
+    """Tiles of output channels in both orders, the largest first; one alone runs alike in both."""
+    sizes = tile_sizes(nest.groups_out, exact)
+    read = [channel_groups(nest, tile_co) for tile_co in sizes]
+    outers = []
+    for order in range(1 if nest.vector or exact else 2):
+        for place in range(len(sizes) - 1 - order, -1, -1):
+            groups, most = read[place]
+            least = groups
+            for smaller in range(place):
+                least = min(least, read[smaller][0])
+            outers.append(Outer(sizes[place], groups, most, order, int(groups == least)))
+    return outers
 
 
 @compiled
@@ -241,26 +282,21 @@ def form_tilings(nest: Nest, laws: LawsRecord, search: Search, rows: IntArray) -
     search.steps[:] = 0
     exact, first = search.schedule == UPSTREAM, search.count
     tiles_ci = tile_sizes(nest.groups_in if nest.dense else 1, exact)
-    tiles_co = tile_sizes(nest.groups_out, exact)
+    outers = outers_of(nest, exact)
     columns = [column_axis(nest, tile_w) for tile_w in tile_sizes(nest.out_w, exact)[::-1]]
-    # Large tiles first: the good mappings among them make the staircases that leave the small ones out.
+    # Large tiles first: the good mappings among them make the hulls that leave the small ones out.
     for tile_h in tile_sizes(nest.out_h, exact)[::-1]:
         h = row_axis(nest, tile_h)
         for w in columns:
-            tile = spatial_of(nest, laws, search, h, w, tiles_co[0])
-            if fits(tile.least, search.most_room):
-                for order in range(1 if nest.vector or exact else 2):
-                    for tile_co in tiles_co[::-1]:
-                        pass_groups, most = channel_groups(nest, tile_co)
-                        outer = Outer(tile_co, pass_groups, most, order)
-                        if not reduction_tilings(nest, laws, search, rows, tile, tiles_ci, outer):
-                            break
+            tile = spatial_of(nest, laws, search, h, w)
+            if tile.least.inputs <= search.most_room[0] and tile.least.outputs <= search.most_room[2]:
+                channel_tilings(nest, laws, search, rows, tile, tiles_ci, outers)
     sort_rows(search, rows, first)
 
 
 @compiled
 def sort_rows(search: Search, rows: IntArray, first: int) -> None:
-    """Of the rows from ``first`` on keep, by cycles, those that the finished staircases do not beat."""
+    """Of the rows from ``first`` on keep, by cycles, those that the finished hulls do not beat."""
     kept = np.empty(search.count - first, dtype=np.int64)
     found = 0
     for index in range(first, search.count):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rhnas.vta.compiled import compiled
+from rhnas.vta.compiled import inlined
 from rhnas.workload import SHAPE_FIELDS, BoolArray, IntArray, Layer, LayerKind, layer_table
 
 PLAIN, FOLDED, VECTOR = 0, 1, 2
@@ -234,7 +234,7 @@ def touched_blocks(
     return int((high - low).sum()), int((high - low).max())
 
 
-@compiled
+@inlined
 def quotient(a: int, b: int) -> int:
     """``a // b`` of non-negative numbers below 2^53, where a rounded quotient never reaches the next integer.
 
@@ -243,7 +243,7 @@ def quotient(a: int, b: int) -> int:
     return int(a / b)
 
 
-@compiled
+@inlined
 def ceil_div(a: int, b: int) -> int:
     """``a / b`` rounded up; limits as for ``quotient``."""
     return int((a + b - 1) / b)

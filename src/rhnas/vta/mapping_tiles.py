@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rhnas.vta.compiled import compiled
+from rhnas.vta.compiled import compiled, inlined
 from rhnas.vta.mapping_nest import BEST, PIXELS_OUTER, Nest, ceil_div, quotient
 
 
@@ -37,7 +37,6 @@ class Tiling(NamedTuple):
         tile_groups: Input groups loaded for one step, at most.
         pass_groups: Input groups loaded for all output tiles of one pixel tile (dense: for one of them).
         order: ``CHANNELS_OUTER`` or ``PIXELS_OUTER``.
-        threads: 1 or 2.
         schedule: ``BEST`` or ``UPSTREAM``.
     """
 
@@ -46,7 +45,6 @@ class Tiling(NamedTuple):
     tile_groups: int
     pass_groups: int
     order: int
-    threads: int
     schedule: int
 
 
@@ -96,23 +94,20 @@ def channel_groups(nest: Nest, tile_co: int) -> tuple[int, int]:
     return total, most
 
 
-@compiled
+@inlined
 def unfolded_uops(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> int:
     """Micro-ops of a kernel: the product of its dimensions less the two that become loops, the longest."""
-    first, second = max(a, b), min(a, b)
-    product = a * b
+    first, second, product = max(a, b), min(a, b), a * b
     for size in (c, d, e, f, g, h):
         product *= size
-        if size > first:
-            first, second = size, first
-        elif size > second:
-            second = size
+        second = max(second, min(first, size))
+        first = max(first, size)
     return quotient(product, first * second)
 
 
-@compiled
-def kernel_uops(nest: Nest, h: Axis, w: Axis, t: Tiling, variants: int) -> int:
-    """Micro-ops a layer keeps on chip: its GEMM kernel in every variant, and those of its ALU operations."""
+@inlined
+def kernel_uops(nest: Nest, h: Axis, w: Axis, t: Tiling) -> int:
+    """Micro-ops of a layer's kernel in one variant, on the GEMM core or the ALU."""
     lanes_out, reduction, lanes_in = min(nest.lanes_out, nest.blocks_out), nest.touched, 1
     taps_h, taps_w = nest.kernel_h, nest.kernel_w
     rows, columns = h.tile, w.tile
@@ -124,9 +119,7 @@ def kernel_uops(nest: Nest, h: Axis, w: Axis, t: Tiling, variants: int) -> int:
         # Each tap is an instruction of its own with its own micro-ops.
         lanes_out, reduction, taps_h, taps_w = nest.lanes_out, 1, 1, 1
     kernel = unfolded_uops(t.tile_co, lanes_out, reduction, lanes_in, taps_h, taps_w, rows, columns)
-    if nest.vector:
-        return int(nest.kernel_h * nest.kernel_w * kernel * t.threads)
-    return int(kernel * nest.operands * variants + (nest.lanes_out + 1) * t.threads)
+    return int(kernel * (nest.kernel_h * nest.kernel_w if nest.vector else nest.operands))
 
 
 class Streams(NamedTuple):
@@ -146,7 +139,7 @@ class Streams(NamedTuple):
     bias_tensors: int
 
 
-@compiled
+@inlined
 def streams_of(nest: Nest, h: Axis, w: Axis, t: Tiling) -> Streams:
     """Which tiles stay on chip, and what is loaded how often."""
     pixel_tiles = h.tiles * w.tiles
@@ -180,28 +173,55 @@ def streams_of(nest: Nest, h: Axis, w: Axis, t: Tiling) -> Streams:
     )  # fmt: skip
 
 
-@compiled
-def needs_of(nest: Nest, h: Axis, w: Axis, t: Tiling, s: Streams) -> tuple[int, int, int, int]:
-    """(inp, wgt, acc, uop) tensors on chip at once; what is loaded once needs no second half."""
-    taps = nest.kernel_h * nest.kernel_w
-    duplicate = t.schedule != BEST
+class Held(NamedTuple):
+    """Tensors of one tile on chip; ``outputs`` are accumulators.
+
+    Attributes:
+        inputs: Of the input scratchpad.
+        weights: Of the weight scratchpad.
+        outputs: Of the accumulators, without biases.
+        bias: Of the accumulators.
+        kernel: Micro-ops of one variant of the kernel.
+        edges: Variants of the kernel: 2 where the last tile of a row is narrower.
+    """
+
+    inputs: int
+    weights: int
+    outputs: int
+    bias: int
+    kernel: int
+    edges: int
+
+
+@inlined
+def held_of(nest: Nest, h: Axis, w: Axis, t: Tiling, s: Streams) -> Held:
+    """What one tile holds; nothing of it falls when a tile of channels grows."""
     inputs = t.tile_groups * nest.operands * nest.lanes_in * h.extent * w.extent
     outputs = t.tile_co * nest.lanes_out * h.tile * w.tile
     weights = nest.weights
     if not nest.shared:
         depth = min(t.tile_ci * nest.lanes_in, nest.blocks_in) if nest.dense else nest.touched
-        weights = min(t.tile_co * nest.lanes_out, nest.blocks_out) * depth * taps
+        weights = min(t.tile_co * nest.lanes_out, nest.blocks_out) * depth * nest.kernel_h * nest.kernel_w
     if nest.vector:
         # The sum of an addition replaces its first operand.
         outputs = inputs + (outputs if nest.operands == 1 else 0)
         inputs = weights = 0
     edges = 1 if nest.out_w == w.tile * quotient(nest.out_w, w.tile) else 2
-    bias = s.bias_resident
-    phases = 1
-    if t.threads > 1:
+    return Held(inputs, weights, outputs, s.bias_resident, kernel_uops(nest, h, w, t), edges)
+
+
+@inlined
+def needs_of(nest: Nest, held: Held, s: Streams, threads: int, schedule: int) -> tuple[int, int, int, int]:
+    """(inp, wgt, acc, uop) tensors on chip at once; what is loaded once needs no second half."""
+    inputs, weights, outputs, bias, phases = held.inputs, held.weights, held.outputs, held.bias, 1
+    if threads > 1:
+        duplicate = schedule != BEST
         phases = 4 if s.reductions > 1 or (s.pixel_tiles > 1 and s.channel_tiles > 1) else 2
         inputs *= 2 if s.input_loads > 1 or duplicate else 1
         weights *= 2 if s.weight_loads > 1 or duplicate else 1
         bias *= 2 if s.bias_loads > 1 or duplicate else 1
         outputs *= 2
-    return inputs, weights, outputs + bias, kernel_uops(nest, h, w, t, edges * phases)
+    if nest.vector:
+        return inputs, weights, outputs + bias, held.kernel * threads
+    uops = held.kernel * held.edges * phases + (nest.lanes_out + 1) * threads
+    return inputs, weights, outputs + bias, uops
