@@ -32,7 +32,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
-    "torch": ("nas", "agents", "quantize", "codesign"),
+    "torch": ("nas", "agents", "quantize", "codesign", "bench"),
     "amaranth": ("vta",),
     "onnx": ("networks", "quantize", "vta"),
     "plotly": ("report",),
