@@ -114,7 +114,8 @@ def bench(plan: Plan, folder: Path, *, workers: int = 1, resume: bool, progress:
     """
     journal = Journal(folder / f"{plan.benchmark}.jsonl", plan)
     journal.open(resume=resume or not journal.path.exists())
-    todo = [unit for unit in plan.units if unit not in journal.rows]
+    # Seed by seed, so that an early end leaves every scheme with the same seeds.
+    todo = sorted((unit for unit in plan.units if unit not in journal.rows), key=lambda unit: unit[1])
     total = len(plan.units)
     progress(total - len(todo), total)
     problem = TabularProblem.of(benchmark_named(plan.benchmark))

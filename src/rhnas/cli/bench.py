@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-LEGEND = """closed: share of the headroom between the optima of two stages and of both at once, median; regret:
+LEGEND = """closed: share of the headroom between the two stages' and the joint optimum, median; regret:
 EDP above the joint optimum; front: hypervolume as a share of the exact front's; asked: accuracies looked up;
 designs: asked of the cost model; unreal: proposals that could not be built; w/t/l: seeds won, tied and lost
 by rhnas-tabular, p: Wilcoxon's. All costs are modelled."""
