@@ -50,7 +50,7 @@ def main() -> None:
         assert abs(np.log(totals.cycles * totals.energy_pj).min() - best[at]) < 1e-9
     print(f"{given.check} networks agree with full enumeration")
     for percent, score in front:
-        print(f"  {percent:6.2f}%  {np.exp(score) / 1e17:12.4f} uJ ms at 100 MHz")
+        print(f"  {percent:6.2f}%  {np.exp(score) / 1e11:12.2f} uJ ms at 100 MHz")
 
 
 if __name__ == "__main__":

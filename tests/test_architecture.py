@@ -16,7 +16,7 @@ LAYERS = [
     {"seeds", "files"},
     {"workload", "provenance", "audit"},
     {"space", "nearest", "quantized"},
-    {"platform", "toolchain"},
+    {"platform", "toolchain", "relaxation"},
     {"settings", "explain", "pricing"},
     {"networks"},
     {"vta", "platforms", "quantize"},

@@ -48,7 +48,8 @@ class PairCosts:
         if not cost.mapped.all():
             design, layer = np.argwhere(~cost.mapped)[0]
             raise InfeasibleDesignError(
-                "every layer must have a mapping on every design", got=f"none for layer {layer} on design {design}"
+                "every layer must have a mapping on every design",
+                got=f"none for layer {layer} on design {design}",
             )
         self.cost = cost
         self.objective = objective

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rhnas.errors import SettingsError
-from rhnas.platform import Cost, CostModel
+from rhnas.platform import Cost
+from rhnas.relaxation import RelaxableCostModel
 from rhnas.space import DesignBatch
 from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles
 from rhnas.vta.cost_price import LAWS, Laws, LawsRecord, Price
@@ -20,7 +21,19 @@ from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, SEARCH, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
-from rhnas.vta.rules import BATCH, BLOCK_IN, BLOCK_OUT, BUS, INT8_BITS, DerivedDepths, macs_per_cycle
+from rhnas.vta.rules import (
+    ACC_BUFFER,
+    BATCH,
+    BLOCK_IN,
+    BLOCK_OUT,
+    BUS,
+    INP_BUFFER,
+    INT8_BITS,
+    UOP_BUFFER,
+    WGT_BUFFER,
+    DerivedDepths,
+    macs_per_cycle,
+)
 from rhnas.vta.timing import INSTRUCTION_BYTES, TimingProfile, profile_named
 from rhnas.workload import FloatArray, IntArray, Layer, LayerKind
 
@@ -92,7 +105,7 @@ class Breakdown:
 
 
 @final
-class VtaCostModel(CostModel):
+class VtaCostModel(RelaxableCostModel):
     """Prices every mapping of every layer; see docs/cost-model.md.
 
     Args:
@@ -118,16 +131,28 @@ class VtaCostModel(CostModel):
         self.timing: TimingProfile = profile_named(timing)
         self._schedule = SCHEDULES[schedule]
 
+    relaxable = (UOP_BUFFER, INP_BUFFER, WGT_BUFFER, ACC_BUFFER)
+
     def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
         """Hulls over all mappings; equal layers and designs are priced once."""
+        return self.relaxed(batch, batch, layers)
+
+    def relaxed(self, low: DesignBatch, high: DesignBatch, layers: Sequence[Layer]) -> Cost:
+        """Mappings that fit the larger scratchpads, at the energies of the smaller ones.
+
+        A larger scratchpad holds every tile that a smaller one does and changes no mapping's cycles; an
+        access to it costs no less. So no design between the two has a cheaper mapping.
+        """
+        batch = high
         shapes: dict[tuple[int, ...], int] = {}
         column = np.array([shapes.setdefault(layer.shape, len(shapes)) for layer in layers], dtype=np.int64)
         first = {shapes[layer.shape]: layer for layer in reversed(layers)}
         distinct = [first[index] for index in range(len(shapes))]
-        costs = np.stack([batch[key] for key in batch.columns], axis=1)
+        costs = np.stack([side[key] for side in (low, high) for key in batch.columns], axis=1)
         _, representative, row = np.unique(costs, axis=0, return_index=True, return_inverse=True)
         chosen = batch.take(representative)
-        cycles, energy, found = self._hulls(chosen, distinct)
+        event_pj = event_energy(self.technology, low.take(representative))
+        cycles, energy, found = self._hulls(chosen, distinct, event_pj)
         select = np.ix_(row.reshape(-1), column)
         launch = self.timing
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
@@ -137,7 +162,7 @@ class VtaCostModel(CostModel):
             energy_pj=energy[select],
             mapped=found[select] > 0,
             launch_cycles=launch_cycles[bus_of.reshape(-1)],
-            launch_energy_pj=self._launch_energy(batch),
+            launch_energy_pj=self._launch_energy(low),
         )
 
     def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
@@ -232,8 +257,16 @@ class VtaCostModel(CostModel):
         """Timing laws of one design."""
         return Laws.of(self.timing, int(batch[BUS][0])).record
 
-    def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> tuple[IntArray, FloatArray, IntArray]:
-        """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L)."""
+    def _hulls(
+        self, batch: DesignBatch, layers: Sequence[Layer], event_pj: FloatArray
+    ) -> tuple[IntArray, FloatArray, IntArray]:
+        """Hulls of distinct designs and layers: cycles, energy_pj (D, L, K) and points found (D, L).
+
+        Args:
+            batch: D designs, whose scratchpads the mappings fit.
+            layers: L layers.
+            event_pj: Energy of each event on them, float64 (D, events).
+        """
         arrays, array_of = np.unique(arrays_of(batch), axis=0, return_inverse=True)
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
         laws = np.array([tuple(Laws.of(self.timing, int(bus))) for bus in buses], dtype=LAWS)
@@ -243,7 +276,7 @@ class VtaCostModel(CostModel):
         ends = np.append(first[1:], len(order))
         groups = np.stack([present // len(buses), present % len(buses), first, ends], axis=1)
         nests, column = _distinct_nests(nests_of(layers, arrays, self._schedule))
-        room, event_pj = room_of(batch)[order], event_energy(self.technology, batch)[order]
+        room, event_pj = room_of(batch)[order], event_pj[order]
         given = (nests, laws, groups.astype(np.int64), room, event_pj)
         shape, points = (len(batch), nests.shape[1]), HULL_POINTS
         while True:
