@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_OPTIONS ?=
 TESTS := -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint bench package clean
+.PHONY: demo test test-all lint bench bench-search package clean
 
 demo: $(VENV)/small
 	$(BIN)/rhnas search digits --out runs/demo --resume
@@ -28,6 +28,11 @@ lint: $(VENV)/all
 
 bench: $(VENV)/all
 	for name in realizability cost_model simulator compiled_layers; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+# Tables are read from RHNAS_DATA (docs/bench.md); finished seeds are kept.
+bench-search: $(VENV)/all
+	$(BIN)/rhnas bench --out results/bench --resume
+	$(BIN)/python benchmarks/joint_front.py
 
 package: $(VENV)/all
 	bash scripts/package.sh $(BIN)/python

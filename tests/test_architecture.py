@@ -16,7 +16,7 @@ LAYERS = [
     {"seeds", "files"},
     {"workload", "provenance", "audit"},
     {"space", "nearest", "quantized"},
-    {"platform", "toolchain"},
+    {"platform", "toolchain", "relaxation"},
     {"settings", "explain", "pricing"},
     {"networks"},
     {"vta", "platforms", "quantize"},
@@ -32,7 +32,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
-    "torch": ("nas", "agents", "quantize", "codesign"),
+    "torch": ("nas", "agents", "quantize", "codesign", "bench"),
     "amaranth": ("vta",),
     "onnx": ("networks", "quantize", "vta"),
     "plotly": ("report",),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rhnas.agents.base import HardwareAgent, SearchContext
+from rhnas.agents.bound import branch_and_bound
 from rhnas.agents.evaluator import DesignCosts, Evaluator
 from rhnas.agents.features import search_context
 from rhnas.agents.optimum import Optimum, Progress, cached_optimum, no_progress
@@ -30,6 +31,14 @@ IDLE_ROUNDS = 2_000
 
 PJ_PER_UJ = 1e6
 CYCLES_PER_MS_AND_MHZ = 1e3
+
+
+UNITS = {
+    Objective.LATENCY: CLOCK_MHZ * CYCLES_PER_MS_AND_MHZ,
+    Objective.ENERGY: PJ_PER_UJ,
+    Objective.EDP: CLOCK_MHZ * CYCLES_PER_MS_AND_MHZ * PJ_PER_UJ,
+}
+"""Cycles, pJ, and their product, in a ms, a uJ, and a uJ ms."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +114,7 @@ class Answer:
         evaluations: Distinct designs asked of the cost model by the agent.
         unrealizable: Proposals of the agent that could not be built; they are no evaluations.
         feasible: Number of feasible designs.
+        bound: In the objective's unit, what no feasible design is below; None if it was not asked for.
     """
 
     best: PricedDesign
@@ -114,6 +124,12 @@ class Answer:
     evaluations: int
     unrealizable: int
     feasible: int
+    bound: float | None = None
+
+    @property
+    def certified_gap(self) -> float | None:
+        """Found / bound - 1: at most how far it is from the optimum; None without a bound."""
+        return None if self.bound is None else max(0.0, self.best.value(self.objective) / self.bound - 1)
 
     @property
     def gap(self) -> float | None:
@@ -131,6 +147,8 @@ class Answer:
             "unrealizable": self.unrealizable,
             "optimum": None if self.optimum is None else self.optimum.value(self.objective),
             "gap": self.gap,
+            "bound": self.bound,
+            "certified_gap": self.certified_gap,
             "objective_name": str(self.objective),
             "feasible": self.feasible,
             "default": None if self.default is None else self.default.to_json(),
@@ -204,6 +222,7 @@ def optimize(
     *,
     budget: int = BUDGET,
     yardstick: bool = True,
+    effort: int | None = None,
     progress: Progress = no_progress,
     sweep_progress: Progress = no_progress,
 ) -> Answer:
@@ -214,6 +233,7 @@ def optimize(
         agent: Who searches.
         budget: Distinct evaluations.
         yardstick: Whether to find the optimum as well.
+        effort: Boxes and designs that the proof may price (``agents.bound``); as many as it takes if None.
         progress: Told about the agent's evaluations.
         sweep_progress: Told how far the sweep for the optimum is.
 
@@ -223,16 +243,34 @@ def optimize(
     context = task.context(budget)
     evaluator = Evaluator(task.space, task.costs)
     search(agent, context, evaluator, lambda done: progress(done, min(budget, task.designs.count)))
-    optimum = task.optimum(sweep_progress) if yardstick else None
+    found = task.price_found(evaluator.best()[0])
+    best, bound = _yardstick(task, evaluator, effort, sweep_progress) if yardstick else (None, None)
     return Answer(
-        best=task.price_found(evaluator.best()[0]),
+        best=found,
         default=task.price({}),
-        optimum=None if optimum is None else task.price_found(optimum.design),
+        optimum=best,
         objective=task.question.objective,
         evaluations=evaluator.evaluations,
         unrealizable=agent.unrealizable,
         feasible=task.designs.count,
+        bound=bound,
     )
+
+
+def _yardstick(
+    task: Task, evaluator: Evaluator, effort: int | None, progress: Progress
+) -> tuple[PricedDesign | None, float]:
+    """The optimum, None where the effort does not prove one, and a bound in the objective's unit."""
+    objective = task.question.objective
+    if effort is None:
+        optimum = task.price_found(task.optimum(progress).design)
+        return optimum, optimum.value(objective)
+    design, known = evaluator.best()
+    proof = branch_and_bound(task.designs, task.costs, effort, known, progress)
+    bound = float(np.exp(proof.lower)) / UNITS[objective]
+    if not proof.proved:
+        return None, bound
+    return task.price_found(design if proof.design is None else proof.design), bound
 
 
 def search(

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from rhnas.agents.bound import branch_and_bound
 from rhnas.agents.evaluator import DesignCosts
 from rhnas.errors import InfeasibleDesignError, RhnasError
 from rhnas.files import cache_folder, canonical_json, read_json, write_atomically, write_json
 from rhnas.platform import CostModel, Objective
+from rhnas.relaxation import RelaxableCostModel
 from rhnas.space import FeasibleSet
 from rhnas.workload import FloatArray, IntArray, layer_table
 
@@ -98,10 +100,11 @@ def _read_scores(path: Path, count: int) -> FloatArray:
 
 
 def find_optimum(designs: FeasibleSet, costs: DesignCosts, progress: Progress = no_progress) -> Optimum:
-    """The cheapest design of a set, by enumeration.
+    """The cheapest design of a set: exact, by branch and bound or by enumeration.
 
-    For latency, designs are taken in the order of their physical lower bound on cycles, and the sweep ends
-    where the bound exceeds the best found: exact, since no later design can be cheaper.
+    Large sets are not enumerated where the model bounds ranges of designs (``agents.bound``). Otherwise, for
+    latency, designs are taken in the order of their physical lower bound on cycles, and the sweep ends where
+    the bound exceeds the best found: exact, since no later design can be cheaper.
 
     Args:
         designs: The feasible designs.
@@ -111,6 +114,10 @@ def find_optimum(designs: FeasibleSet, costs: DesignCosts, progress: Progress = 
     Raises:
         InfeasibleDesignError: No design has a mapping for every layer.
     """
+    if isinstance(costs.model, RelaxableCostModel) and designs.count > CHUNK:
+        found = branch_and_bound(designs, costs, progress=progress)
+        assert found.design is not None  # noqa: S101 - without effort or a known value it ends with one
+        return Optimum(design=found.design, log_objective=found.log_objective, costed=found.costed)
     flat = designs.flat
     bounds = np.full(len(flat), -np.inf)
     if costs.objective is Objective.LATENCY:

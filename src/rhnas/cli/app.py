@@ -8,6 +8,7 @@ import sys
 import typer
 
 from rhnas.cli.audit import audit
+from rhnas.cli.bench import bench
 from rhnas.cli.build import build
 from rhnas.cli.cost import cost
 from rhnas.cli.data import data
@@ -41,6 +42,7 @@ app.command()(audit)
 app.command()(data)
 app.command()(explain)
 app.command()(optimize)
+app.command()(bench)
 app.command()(space)
 app.command()(new)
 app.command()(doctor)

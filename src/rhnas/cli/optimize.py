@@ -34,6 +34,9 @@ def optimize(
         int | None, typer.Option(help="Distinct designs to evaluate; 300, or all for exhaustive.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    effort: Annotated[
+        int | None, typer.Option(min=1, help="Most boxes the proof may price; all it takes if not given.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Search the accelerator alone, for a fixed network; print the gap to the exact optimum.
@@ -59,7 +62,7 @@ def optimize(
         budget = task.designs.count if agent == "exhaustive" else BUDGET
     searcher = task.agent(agent, seed)
     with _bar(agent) as searched, _bar("exact optimum") as swept:
-        answer = run(task, searcher, budget=budget, progress=searched, sweep_progress=swept)
+        answer = run(task, searcher, budget=budget, effort=effort, progress=searched, sweep_progress=swept)
     found = {**answer.to_json(), "agent": agent, "network": network, "space": space, "seed": seed}
     emit(found, json_output, lambda console: _print(console, task, answer))
 
@@ -118,6 +121,8 @@ def _print(console: Console, task: Task, answer: Answer) -> None:
             f"against the default: latency {latency:.2f}x, energy {energy:.2f}x, EDP {latency * energy:.2f}x"
         )
     gap = "not computed" if answer.gap is None else f"{answer.gap:.2%} above the optimum"
+    if answer.gap is None and answer.certified_gap is not None:
+        gap = f"at most {answer.certified_gap:.2%} above the optimum, as proved so far,"
     console.print(
         f"{answer.objective}: {gap} of {answer.feasible:,} feasible designs, "
         f"after {answer.evaluations:,} evaluations"

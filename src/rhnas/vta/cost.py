@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from rhnas.errors import SettingsError
-from rhnas.platform import Cost, CostModel
+from rhnas.platform import Cost
+from rhnas.relaxation import RelaxableCostModel
 from rhnas.space import DesignBatch
-from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles, spread
+from rhnas.vta.cost_hulls import Hulls, in_threads, pieces_of
+from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles
 from rhnas.vta.cost_price import LAWS, Laws, LawsRecord, Price
 from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, SEARCH, fixed_energy
 from rhnas.vta.energy import EVENTS, event_energy, technology_named
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
-from rhnas.vta.rules import BATCH, BLOCK_IN, BLOCK_OUT, BUS, INT8_BITS, DerivedDepths, macs_per_cycle
+from rhnas.vta.rules import (
+    ACC_BUFFER,
+    BATCH,
+    BLOCK_IN,
+    BLOCK_OUT,
+    BUS,
+    INP_BUFFER,
+    INT8_BITS,
+    UOP_BUFFER,
+    WGT_BUFFER,
+    DerivedDepths,
+    macs_per_cycle,
+)
 from rhnas.vta.timing import INSTRUCTION_BYTES, TimingProfile, profile_named
-from rhnas.workload import BoolArray, FloatArray, IntArray, Layer, LayerKind
-
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
+from rhnas.workload import FloatArray, IntArray, Layer, LayerKind
 
 SCHEDULES = {"best": BEST, "upstream": UPSTREAM}
-
-PIECES_PER_CORE = 32
-"""Pieces of a search per core; pairs differ in effort, so that many pieces even it out."""
-DESIGNS_PER_PIECE = 1024
-"""Designs whose hulls are written at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ class Breakdown:
 
 
 @final
-class VtaCostModel(CostModel):
+class VtaCostModel(RelaxableCostModel):
     """Prices every mapping of every layer; see docs/cost-model.md.
 
     Args:
@@ -121,15 +125,27 @@ class VtaCostModel(CostModel):
         self.timing: TimingProfile = profile_named(timing)
         self.schedule, self._schedule = schedule, SCHEDULES[schedule]
 
+    relaxable = (UOP_BUFFER, INP_BUFFER, WGT_BUFFER, ACC_BUFFER)
+
     def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
         """Hulls over all mappings; equal layers and designs are priced once."""
+        return self.relaxed(batch, batch, layers)
+
+    def relaxed(self, low: DesignBatch, high: DesignBatch, layers: Sequence[Layer]) -> Cost:
+        """Mappings that fit the larger scratchpads, at the energies of the smaller ones.
+
+        A larger scratchpad holds every tile that a smaller one does and changes no mapping's cycles; an
+        access to it costs no less. So no design between the two has a cheaper mapping.
+        """
+        batch = high
         shapes: dict[tuple[int, ...], int] = {}
         column = np.array([shapes.setdefault(layer.shape, len(shapes)) for layer in layers], dtype=np.int64)
         first = {shapes[layer.shape]: layer for layer in reversed(layers)}
         distinct = [first[index] for index in range(len(shapes))]
-        rows = np.stack([batch[key] for key in batch.columns], axis=1)
-        _, representative, row = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        hulls = self._hulls(batch.take(representative), distinct)
+        costs = np.stack([side[key] for side in (low, high) for key in batch.columns], axis=1)
+        _, representative, row = np.unique(costs, axis=0, return_index=True, return_inverse=True)
+        event_pj = event_energy(self.technology, low.take(representative))
+        hulls = self._hulls(batch.take(representative), distinct, event_pj)
         cycles, energy, mapped = hulls.spread(row.reshape(-1), column)
         launch = self.timing
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
@@ -139,7 +155,7 @@ class VtaCostModel(CostModel):
             energy_pj=energy,
             mapped=mapped,
             launch_cycles=launch_cycles[bus_of.reshape(-1)],
-            launch_energy_pj=self._launch_energy(batch),
+            launch_energy_pj=self._launch_energy(low),
         )
 
     def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
@@ -234,8 +250,14 @@ class VtaCostModel(CostModel):
         """Timing laws of one design."""
         return Laws.of(self.timing, int(batch[BUS][0])).record
 
-    def _hulls(self, batch: DesignBatch, layers: Sequence[Layer]) -> Hulls:
-        """Hulls of distinct designs and layers."""
+    def _hulls(self, batch: DesignBatch, layers: Sequence[Layer], event_pj: FloatArray) -> Hulls:
+        """Hulls of distinct designs and layers.
+
+        Args:
+            batch: D designs, whose scratchpads the mappings fit.
+            layers: L layers.
+            event_pj: Energy of each event on them, float64 (D, events).
+        """
         arrays, array_of = np.unique(arrays_of(batch), axis=0, return_inverse=True)
         buses, bus_of = np.unique(batch[BUS], return_inverse=True)
         laws = np.array([tuple(Laws.of(self.timing, int(bus))) for bus in buses], dtype=LAWS)
@@ -244,16 +266,16 @@ class VtaCostModel(CostModel):
         present, first, sizes = np.unique(group_of[order], return_index=True, return_counts=True)
         groups = np.stack([present // len(buses), present % len(buses), first, first + sizes], axis=1)
         nests, column = _distinct_nests(nests_of(layers, arrays, self._schedule))
-        room, event_pj = room_of(batch)[order], event_energy(self.technology, batch)[order]
+        room, event_pj = room_of(batch)[order], event_pj[order]
         shape = len(batch), nests.shape[1]
         begins, found = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        chunks = _chunks(len(groups) * nests.shape[1])
+        chunks = pieces_of(len(groups) * nests.shape[1])
 
         def search(chunk: IntArray) -> tuple[IntArray, FloatArray]:
             pairs = nests, laws, groups.astype(np.int64), room, event_pj, chunk
             return evaluate_pairs(*pairs, begins, found, workspace())
 
-        parts = _in_threads(search, chunks)
+        parts = in_threads(search, chunks)
         ahead = np.zeros((len(groups), nests.shape[1]), dtype=np.int64)
         for chunk, start in zip(chunks, np.cumsum([0, *(len(part[0]) for part in parts)]), strict=False):
             ahead.reshape(-1)[chunk] = start
@@ -267,65 +289,6 @@ class VtaCostModel(CostModel):
         beats = -(-INSTRUCTION_BYTES * INT8_BITS // batch[BUS])
         instruction = event_pj[:, EVENTS.index("instructions")]
         return np.asarray(beats * event_pj[:, EVENTS.index("beats")] + instruction)
-
-
-@dataclass(frozen=True)
-class Hulls:
-    """Hulls of distinct designs on distinct layers, one behind the other.
-
-    Attributes:
-        points: Cycles int64 (P,) and energy float64 (P,), pJ, of all points.
-        begins: int64 (D, M): where each hull begins among them.
-        found: int64 (D, M): its points, 0 without a mapping.
-        designs: int64 (distinct designs,): the row of each.
-        layers: int64 (distinct layers,): the column of each.
-    """
-
-    points: tuple[IntArray, FloatArray]
-    begins: IntArray
-    found: IntArray
-    designs: IntArray
-    layers: IntArray
-
-    def spread(self, rows: IntArray, columns: IntArray) -> tuple[IntArray, FloatArray, BoolArray]:
-        """Cycles and energy (B, L, K), and which pairs have a mapping (B, L).
-
-        Args:
-            rows: int64 (B,): which of the distinct designs each design is.
-            columns: int64 (L,): which of the distinct layers each layer is.
-        """
-        rows, columns = self.designs[rows], self.layers[columns]
-        shape = len(rows), len(columns), max(int(self.found.max(initial=1)), 1)
-        cycles, energy = np.empty(shape, dtype=np.int64), np.empty(shape)
-
-        def write(part: slice) -> None:
-            given = self.points, self.begins, self.found, rows[part], columns
-            spread(*given, cycles[part], energy[part])
-
-        parts = -(-len(rows) // DESIGNS_PER_PIECE)
-        _in_threads(
-            write, [slice(at * DESIGNS_PER_PIECE, (at + 1) * DESIGNS_PER_PIECE) for at in range(parts)]
-        )
-        return cycles, energy, self.found[np.ix_(rows, columns)] > 0
-
-
-def _chunks(pairs: int) -> list[IntArray]:
-    """Pairs in pieces that take about as long as each other."""
-    pieces = max(1, min(_cores() * PIECES_PER_CORE, pairs))
-    return [np.arange(start, pairs, pieces) for start in range(pieces)]
-
-
-def _in_threads(run: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
-    """Run compiled code, which holds no lock, on every core; each piece writes its own places."""
-    if len(pieces) == 1:
-        return [run(pieces[0])]
-    with ThreadPoolExecutor(_cores()) as pool:
-        return list(pool.map(run, pieces))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _distinct_nests(nests: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.void], IntArray]:

@@ -18,11 +18,15 @@ class NetworkSearch:
         name: Key of the scheme that carries it out; others that name the same search share it.
         weighted: Whether cost counts; if not, lambda is zero.
         joint: Whether the agent searches the accelerator at the same time; if not, cost is the baseline's.
+        response: How a joint search answers a moving network: the ``agent`` proposes and alpha descends on
+            the best of what it found; ``alternation`` holds one design, searches the network for it, then
+            the design for that network, in turns; ``exact`` descends on the soft minimum over all designs.
     """
 
     name: str
     weighted: bool
     joint: bool
+    response: Literal["agent", "alternation", "exact"] = "agent"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +61,16 @@ SCHEMES = (
 
 SEARCHES = (AWARE, ACCURATE, JOINT)
 """The distinct network searches of the schemes."""
+
+ALTERNATION = Scheme(
+    name="alternation",
+    key="alternation",
+    network=NetworkSearch(name="alternation", weighted=True, joint=True, response="alternation"),
+    hardware="joint",
+)
+EXACT = Scheme(
+    name="exact",
+    key="exact",
+    network=NetworkSearch(name="exact", weighted=True, joint=True, response="exact"),
+    hardware="joint",
+)

@@ -16,6 +16,7 @@ from rhnas.networks.spaces.macro import Macro
 from rhnas.networks.spaces.mbconv import MBCONV
 from rhnas.networks.spaces.nasbench201 import NasBench201
 from rhnas.networks.spaces.residual import ResidualSpace
+from rhnas.networks.spaces.sizes import DIGITS_SIZES
 
 NETWORK_SPACES: dict[str, Callable[[], NetworkSpace]] = {
     "digits": partial(ResidualSpace, DIGITS),
@@ -24,6 +25,7 @@ NETWORK_SPACES: dict[str, Callable[[], NetworkSpace]] = {
     "macro": Macro,
     "nasbench201": NasBench201,
     "mbconv": partial(ResidualSpace, MBCONV),
+    "digits-sizes": partial(ResidualSpace, DIGITS_SIZES),
 }
 """The spaces that come with the package; each call makes one."""
 

@@ -1,0 +1,1 @@
+"""Schemes on tabular problems."""
