@@ -13,7 +13,7 @@ INSTANCE = re.compile(r"^  (?P<module>\\\S+|\w+) +(?:\\\S+|\w+) \($", re.MULTILI
 PORT = re.compile(r"^  (?:input|output) .*;$", re.MULTILINE)
 GENERATED = re.compile(r"\\\S*\$\S*")
 """Names that Yosys made up; their numbers differ from one design to the next."""
-ZEROED = re.compile(r"^  initial begin\n(?: +\S+ *\[\d+\] = \d+'h0+;\n)+  end\n", re.MULTILINE)
+ZEROED = re.compile(r"^  initial begin\n(?: +\S+ *\[\d+\] = \d+'[hd]0+;\n)+  end\n", re.MULTILINE)
 """A memory that starts with zeros; what it starts with takes no resources, and most of the time to read."""
 
 
