@@ -13,8 +13,6 @@ INSTANCE = re.compile(r"^  (?P<module>\\\S+|\w+) +(?:\\\S+|\w+) \($", re.MULTILI
 PORT = re.compile(r"^  (?:input|output) .*;$", re.MULTILINE)
 GENERATED = re.compile(r"\\\S*\$\S*")
 """Names that Yosys made up; their numbers differ from one design to the next."""
-ZEROED = re.compile(r"^  initial begin\n(?: +\S+ *\[\d+\] = \d+'[hd]0+;\n)+  end\n", re.MULTILINE)
-"""A memory that starts with zeros; what it starts with takes no resources, and most of the time to read."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +48,8 @@ def units_of(verilog: str) -> dict[str, Unit]:
         >>> {name: dict(unit.children) for name, unit in units_of(text).items()}
         {'a': {'b': 1}, 'b': {}}
     """
-    texts = {match["name"]: match.group() for match in MODULE.finditer(undefined_memories(verilog))}
+    texts = {match["name"]: match.group() for match in MODULE.finditer(verilog)}
     return {name: _unit(name, texts) for name in texts}
-
-
-def undefined_memories(verilog: str) -> str:
-    r"""The same text, where memories that start with zeros start undefined.
-
-    Example:
-        >>> text = "  reg [1:0] m [1:0];\n  initial begin\n    m[0] = 2'h0;\n    m[1] = 2'h0;\n  end\n"
-        >>> undefined_memories(text)
-        '  reg [1:0] m [1:0];\n'
-    """
-    return ZEROED.sub("", verilog)
 
 
 def instances(units: Mapping[str, Unit], top: str) -> Counter[str]:
