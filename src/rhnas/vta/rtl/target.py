@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import ClassVar
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, Value, signed
+from amaranth.lib.memory import Memory
 
 from rhnas.vta.fpga import Fpga
 
@@ -50,6 +53,97 @@ class Target:
     def per_position(self, outputs: int) -> int:
         """Multipliers that one position of a lane takes."""
         return -(-outputs // self.shared)
+
+    def get_memory(self, memory: Memory) -> Instance:
+        """Amaranth's hook for memories: each is an instance of the module of its geometry."""
+        (read,), (write,) = memory.read_ports, memory.write_ports
+        geometry = Geometry(
+            width=Shape.cast(memory.shape).width,
+            depth=memory.depth,
+            granules=len(write.en),
+            clocked=read.domain != "comb",
+        )
+
+        def address(value: Value) -> Value:
+            return Cat(value, Const(0, geometry.address_bits - len(value)))
+
+        return Instance(
+            geometry.module,
+            i_clk=ClockSignal(),
+            i_read_en=read.en,
+            i_read_addr=address(read.addr),
+            o_read_data=read.data,
+            i_write_addr=address(write.addr),
+            i_write_data=write.data,
+            i_write_en=write.en,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """A memory with one write port in equal granules and one read port, clocked or not.
+
+    Its module has no initial contents: Amaranth's would list every word of every scratchpad.
+    """
+
+    width: int
+    depth: int
+    granules: int
+    clocked: bool
+
+    NAME: ClassVar[re.Pattern[str]] = re.compile(r"\bmemory_(\d+)x(\d+)_(\d+)_(clocked|direct)\b")
+
+    @property
+    def module(self) -> str:
+        """Name of the Verilog module, which says all of the geometry.
+
+        Example:
+            >>> Geometry(width=64, depth=1024, granules=1, clocked=True).module
+            'memory_64x1024_1_clocked'
+        """
+        kind = "clocked" if self.clocked else "direct"
+        return f"memory_{self.width}x{self.depth}_{self.granules}_{kind}"
+
+    @property
+    def address_bits(self) -> int:
+        """Width of an address: at least a bit."""
+        return max(1, (self.depth - 1).bit_length())
+
+    @classmethod
+    def used_in(cls, verilog: str) -> list[Geometry]:
+        """Geometries of the memories that a text instantiates."""
+        names = sorted(set(cls.NAME.findall(verilog)))
+        return [
+            cls(width=int(width), depth=int(depth), granules=int(granules), clocked=kind == "clocked")
+            for width, depth, granules, kind in names
+        ]
+
+    def verilog(self) -> str:
+        """The module; a word that is read while it is written comes out old."""
+        address, granule = self.address_bits - 1, self.width // self.granules
+        bits = [(g, granule * (g + 1) - 1, granule * g) for g in range(self.granules)]
+        writes = "\n".join(
+            f"    if (write_en[{g}]) mem[write_addr][{high}:{low}] <= write_data[{high}:{low}];"
+            for g, high, low in bits
+        )
+        clocked = "    if (read_en) read_data <= mem[read_addr];\n" if self.clocked else ""
+        direct = "" if self.clocked else "  assign read_data = mem[read_addr];\n"
+        return f"""
+module {self.module}(clk, read_en, read_addr, read_data, write_addr, write_data, write_en);
+  input clk;
+  input read_en;
+  input [{address}:0] read_addr;
+  output [{self.width - 1}:0] read_data;
+  {"reg" if self.clocked else "wire"} [{self.width - 1}:0] read_data;
+  input [{address}:0] write_addr;
+  input [{self.width - 1}:0] write_data;
+  input [{self.granules - 1}:0] write_en;
+  reg [{self.width - 1}:0] mem [0:{self.depth - 1}];
+{direct}  always @(posedge clk) begin
+{clocked}{writes}
+  end
+endmodule
+"""
 
 
 GENERIC = Target(family="generic")
