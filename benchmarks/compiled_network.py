@@ -1,11 +1,11 @@
 """Where the cycles of a compiled network go, and how fast compiler and simulator are.
 
 Run ``python benchmarks/compiled_network.py [--network resnet18] [--accelerator default] [--calibrated]
-[--schedule best|upstream]``. The table gives each layer's cycles and what the machine did in them: multiplying
-(gemm), ALU, filling scratchpads of compute (fill); where none of these runs, waiting for a load, a store or the
-instruction fetch, or idle. The shifts are those of ``rhnas.vta.retime``; ``--calibrated`` takes a network with
-random weights and scales from random pictures instead. ``--speed`` measures the simulator, functional and
-timed, on ResNet-20.
+[--schedule best|upstream]``. The table gives each layer's cycles and what the machine did in them:
+multiplying (gemm), ALU, filling scratchpads of compute (fill); where none of these runs, waiting for a load,
+a store or the instruction fetch, or idle. The shifts are those of ``rhnas.vta.retime``; ``--calibrated``
+takes a network with random weights and scales from random pictures instead. ``--speed`` measures the
+simulator, functional and timed, on ResNet-20.
 """
 
 from __future__ import annotations
