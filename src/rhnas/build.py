@@ -62,6 +62,7 @@ class Design:
         settings: Of the search.
         result: The scheme's entry.
         network: Its network in integers.
+        schedule: That its program is compiled by, in the platform's own names.
     """
 
     directory: Path
@@ -69,14 +70,20 @@ class Design:
     settings: Settings
     result: Mapping[str, Any]
     network: QuantizedNetwork
+    schedule: str
 
     @classmethod
-    def of(cls, directory: Path, scheme: str = FOUND) -> Design:
+    def of(cls, directory: Path, scheme: str = FOUND, schedule: str | None = None) -> Design:
         """Read and check a scheme of a search's directory.
+
+        Args:
+            directory: Of the search.
+            scheme: Key of ``result.json``.
+            schedule: Another than the search's; its build and proof have places of their own.
 
         Raises:
             RhnasError: It is not the directory of a search, or the search has not finished.
-            SettingsError: There is no such scheme.
+            SettingsError: There is no such scheme or schedule.
             CheckpointError: The result belongs to other settings.
             DataError: The network is missing, truncated, or not the one the result names.
         """
@@ -99,7 +106,10 @@ class Design:
         path = directory / scheme / NETWORK
         network = QuantizedNetwork.load(path)
         _require_named_network(path, network, settings, result[scheme])
-        return cls(directory, scheme, settings, result[scheme], network)
+        platform = settings.platform
+        if schedule is not None:
+            load_platform(platform.name).cost_model(schedule=schedule)  # knows its names
+        return cls(directory, scheme, settings, result[scheme], network, schedule or platform.schedule)
 
     @property
     def accelerator(self) -> dict[str, int]:
@@ -114,8 +124,13 @@ class Design:
     @property
     def folder(self) -> Path:
         """Where it is built."""
-        build = self.directory / BUILD
+        build = self.directory / f"{BUILD}{self.variant}"
         return build if self.scheme == FOUND else build / self.scheme
+
+    @property
+    def variant(self) -> str:
+        """What the names of its build and proof end in: nothing under the search's own schedule."""
+        return "" if self.schedule == self.settings.platform.schedule else f"-{self.schedule}"
 
     @property
     def network_sha256(self) -> str:
@@ -130,6 +145,7 @@ class Design:
             "accelerator": self.accelerator,
             "network": self.network_sha256,
             "configuration": self.settings.identity(),
+            "schedule": self.schedule,
             "code": code_identity(),
             "installed": installed,
         }
@@ -227,7 +243,11 @@ def _build(design: Design, folder: Path, tell: Tell) -> dict[str, Any]:
     tell(f"{design.scheme}: compiling {len(network)} layers for {label}")
     chosen = design.settings
     realization = platform.toolchain().compile(
-        network, row, chosen.objective.minimize, chosen.platform.technologies[0]
+        network,
+        row,
+        chosen.objective.minimize,
+        technology=chosen.platform.technologies[0],
+        schedule=design.schedule,
     )
     pixels, picture = _some_pixels(design)
     pictures, scores = _one_launch(realization, network, pixels)

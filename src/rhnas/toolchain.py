@@ -77,7 +77,13 @@ class Toolchain(ABC):
 
     @abstractmethod
     def compile(
-        self, network: QuantizedNetwork, row: Mapping[str, int], objective: Objective, technology: str
+        self,
+        network: QuantizedNetwork,
+        row: Mapping[str, int],
+        objective: Objective,
+        *,
+        technology: str,
+        schedule: str,
     ) -> Realization:
         """Compile a network under the mappings that serve the objective best.
 
@@ -86,6 +92,7 @@ class Toolchain(ABC):
             row: A full row of the accelerator.
             objective: What the layers' mappings minimise together.
             technology: Energy profile by which they do.
+            schedule: In the platform's own names, as its cost model takes it.
 
         Raises:
             InfeasibleDesignError: The accelerator is not realizable, or cannot run the network.

@@ -66,7 +66,12 @@ class Checks:
 
 
 def verify(
-    directory: Path, schemes: Sequence[str], checks: Checks, tell: Tell = lambda text: None
+    directory: Path,
+    schemes: Sequence[str],
+    checks: Checks,
+    tell: Tell = lambda text: None,
+    *,
+    schedule: str | None = None,
 ) -> dict[str, Any]:
     """Prove designs of a finished search; builds them first where needed.
 
@@ -78,6 +83,7 @@ def verify(
         schemes: Which of its designs.
         checks: How.
         tell: Who is told what is being done.
+        schedule: Another than the search's: built and proved beside it, in ``verify-NAME.json``.
 
     Returns:
         What stands in ``verify.json``.
@@ -86,11 +92,16 @@ def verify(
         RhnasError: As ``Design.of`` and ``build``; a tool that was asked for is missing or fails.
     """
     for scheme in schemes:
-        design = Design.of(directory, scheme)
+        design = Design.of(directory, scheme, schedule)
         manifest = _built(design, tell)
         for entry in _prove(design, manifest, checks, tell):
             _write(design, entry)
-    return read_json(directory / VERIFY)
+    return read_json(_proof(design))
+
+
+def _proof(design: Design) -> Path:
+    """The file of its proof."""
+    return (design.directory / VERIFY).with_stem(f"verify{design.variant}")
 
 
 def proven(entry: Mapping[str, Any]) -> bool:
@@ -197,23 +208,23 @@ def _milliseconds(cycles: int, clock_mhz: float) -> float:
 
 def _kept(design: Design, known: Mapping[str, str]) -> dict[str, Any]:
     """What an earlier call found of the same build and program."""
-    entry = _entries(design.directory).get(design.scheme, {})
+    entry = _entries(design).get(design.scheme, {})
     return entry if known.items() <= entry.items() else {}
 
 
-def _entries(directory: Path) -> dict[str, dict[str, Any]]:
+def _entries(design: Design) -> dict[str, dict[str, Any]]:
     """The schemes of an earlier ``verify.json``; one that cannot be read is made again."""
     try:
-        schemes = read_json(directory / VERIFY)["schemes"]
+        schemes = read_json(_proof(design))["schemes"]
         return {name: dict(schemes[name]) for name in SCHEMES if name in schemes}
     except (RhnasError, KeyError, TypeError, ValueError):
         return {}
 
 
-def _current(directory: Path, scheme: str, entry: Mapping[str, Any]) -> bool:
-    """Whether an entry is about the design as it is now."""
+def _current(design: Design, scheme: str, entry: Mapping[str, Any]) -> bool:
+    """Whether another scheme's entry is about its design as it is now."""
     try:
-        return entry.get("build") == Design.of(directory, scheme).identity
+        return entry.get("build") == Design.of(design.directory, scheme, design.schedule).identity
     except RhnasError:
         return False
 
@@ -222,8 +233,8 @@ def _write(design: Design, entry: Mapping[str, Any]) -> None:
     """Put a scheme's entry into ``verify.json``; entries of designs that changed are dropped."""
     entries = {
         name: other
-        for name, other in _entries(design.directory).items()
-        if name != design.scheme and _current(design.directory, name, other)
+        for name, other in _entries(design).items()
+        if name != design.scheme and _current(design, name, other)
     }
     entries[design.scheme] = dict(entry)
     ordered = {name: entries[name] for name in SCHEMES if name in entries}
@@ -235,7 +246,7 @@ def _write(design: Design, entry: Mapping[str, Any]) -> None:
         **ordered.get(FOUND, NOTHING),
         "schemes": ordered,
     }
-    write_json(design.directory / VERIFY, whole)
+    write_json(_proof(design), whole)
 
 
 def _sha256_of_files(folder: Path) -> str:

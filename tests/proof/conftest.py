@@ -65,7 +65,7 @@ def no_generator(monkeypatch: pytest.MonkeyPatch) -> None:
 class Toolless(Toolchain):
     """A platform's toolchain that can only compile."""
 
-    def compile(self, network, row, objective, technology):
+    def compile(self, network, row, objective, *, technology, schedule):
         raise NotImplementedError
 
     def read(self, network, folder, description):

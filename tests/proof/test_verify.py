@@ -52,6 +52,20 @@ def test_a_build_is_proven(building: Path, capsys):
     assert f"{cycles['simulated']:,}".replace(",", "\u202f") in page
 
 
+def test_another_schedule_is_proved_beside_the_search_s(building: Path, capsys, no_generator):
+    ours = verify(building, ["found"], FEW)
+    code, said = call(capsys, "verify", str(building), "--images", "2", "--schedule", "upstream")
+    assert code == 0
+    assert said["bit_exact"] is True
+    assert said == json.loads((building / "verify-upstream.json").read_text())
+    assert said["cycles"]["simulated"] > ours["cycles"]["simulated"]
+    assert said["cycles_error"] == pytest.approx(0, abs=0.1)
+    assert json.loads((building / "verify.json").read_text()) == ours
+    assert json.loads((building / "build-upstream" / "manifest.json").read_text())["schedule"] == "upstream"
+    with pytest.raises(SettingsError, match=r"schedule must be one of \['best', 'upstream'\]; got fastest"):
+        Design.of(building, schedule="fastest")
+
+
 def test_other_schemes_are_kept_until_they_change(building: Path, no_generator):
     verify(building, ["baseline"], FEW)
     only = json.loads((building / "verify.json").read_text())

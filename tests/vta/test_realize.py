@@ -31,7 +31,7 @@ SHAPES = [
 
 def realized(config: AcceleratorConfig, folder: Path) -> tuple[QuantizedNetwork, dict]:
     network = small_network(np.random.default_rng(3))
-    realization = VtaToolchain().compile(network, config.to_row(), Objective.LATENCY, "dosa40")
+    realization = VtaToolchain().compile(network, config.to_row(), Objective.LATENCY, technology="dosa40")
     pictures = network.read_pixels(pixels(network, realization.batch))
     description = realization.write(folder, pictures, golden.run(network, pictures))
     return network, json.loads(json.dumps(description))
@@ -116,7 +116,7 @@ def test_shifts_per_channel_get_mappings_that_leave_room_for_them(shape):
     )
     network = replace(small_network(rng), layers=layers)
     config = AcceleratorConfig(**SMALL | shape)
-    realization = VtaToolchain().compile(network, config.to_row(), Objective.LATENCY, "dosa40")
+    realization = VtaToolchain().compile(network, config.to_row(), Objective.LATENCY, technology="dosa40")
     pictures = network.read_pixels(pixels(network, 2))
     np.testing.assert_array_equal(realization.simulate(pictures).scores, golden.run(network, pictures))
 
@@ -125,4 +125,4 @@ def test_an_accelerator_without_room_for_a_layer_is_refused():
     network = small_network(np.random.default_rng(3))
     config = AcceleratorConfig(log_block_in=6, log_block_out=6, log_wgt_buff_size=14)  # four weight tensors
     with pytest.raises(InfeasibleDesignError, match="must have a mapping"):
-        VtaToolchain().compile(network, config.to_row(), Objective.EDP, "dosa40")
+        VtaToolchain().compile(network, config.to_row(), Objective.EDP, technology="dosa40")

@@ -16,6 +16,12 @@ Scheme = Annotated[
 ]
 
 
+Schedule = Annotated[
+    str | None,
+    typer.Option(help="Compile by another schedule than the search's (VTA: best, upstream).", metavar="NAME"),
+]
+
+
 def schemes_of(name: str) -> tuple[str, ...]:
     """The schemes that a name stands for.
 
@@ -43,6 +49,7 @@ def tell(text: str) -> None:
 def build(
     directory: Annotated[Path, typer.Argument(help="A finished search's directory.", metavar="DIR")],
     scheme: Scheme = "found",
+    schedule: Schedule = None,
     json_output: Json = False,
 ) -> None:
     """Build what a search found: program, weights, memory map, ONNX model, Verilog, in DIR/build.
@@ -54,7 +61,7 @@ def build(
 
     built: dict[str, dict[str, Any]] = {}
     for name in schemes_of(scheme):
-        design = Design.of(directory, name)
+        design = Design.of(directory, name, schedule)
         manifest = build_design(design, tell)
         kept = {key: manifest[key] for key in ("label", "instructions", "cycles", "files", "skipped")}
         built[name] = {"folder": str(design.folder), **kept}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from rhnas.cli.build import Scheme, schemes_of, tell
+from rhnas.cli.build import Schedule, Scheme, schemes_of, tell
 from rhnas.cli.output import Json, emit
 
 
@@ -17,6 +17,7 @@ def verify(
     directory: Annotated[Path, typer.Argument(help="A finished search's directory.", metavar="DIR")],
     *,
     scheme: Scheme = "found",
+    schedule: Schedule = None,
     images: Annotated[int, typer.Option(help="Test pictures to run.")] = 20,
     rtl: Annotated[bool, typer.Option("--rtl", help="Run them on the generated Verilog too.")] = False,
     synthesize: Annotated[bool, typer.Option("--synthesize", help="Count LUT, FF, DSP, BRAM.")] = False,
@@ -34,7 +35,7 @@ def verify(
     asked = schemes_of(scheme)
     checks = Checks(images=images, rtl=rtl, synthesize=synthesize, place=place)
     try:
-        result = verify_designs(directory, asked, checks, tell)
+        result = verify_designs(directory, asked, checks, tell, schedule=schedule)
     finally:
         # A missing tool leaves the steps before it in verify.json.
         if (directory / "verify.json").exists():

@@ -18,7 +18,7 @@ from rhnas.quantized import Int8Array, QuantizedNetwork
 from rhnas.space import DesignBatch
 from rhnas.toolchain import Execution, Realization, Toolchain
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.cost import VtaCostModel
+from rhnas.vta.cost import SCHEDULES, VtaCostModel
 from rhnas.vta.fpga import XC7Z020
 from rhnas.vta.lower.describe import describe_layers, describe_pictures, describe_scores
 from rhnas.vta.lower.layer import LoweredLayer
@@ -43,19 +43,25 @@ class VtaToolchain(Toolchain):
     """Our compiler, the simulator and the generated RTL under Verilator."""
 
     def compile(
-        self, network: QuantizedNetwork, row: Mapping[str, int], objective: Objective, technology: str
+        self,
+        network: QuantizedNetwork,
+        row: Mapping[str, int],
+        objective: Objective,
+        *,
+        technology: str,
+        schedule: str = "best",
     ) -> VtaRealization:
         """Under the mappings that simulation finds best by the laws of the generated machine."""
         config = AcceleratorConfig.from_row(row)
-        model = VtaCostModel(technology=technology, timing=TIMING)
+        model = VtaCostModel(technology=technology, timing=TIMING, schedule=schedule)
         mappings = network_mappings(model, config, network, objective)
-        return VtaRealization(compile_network(network, mappings, config))
+        return VtaRealization(compile_network(network, mappings, config, SCHEDULES[schedule]), schedule)
 
     def read(self, network: QuantizedNetwork, folder: Path, description: Mapping[str, Any]) -> VtaRealization:
         """The program as it lies in the folder; mappings and addresses as the description has them."""
         program = read_program(folder / PROGRAM)
         try:
-            return VtaRealization(_compiled(network, program, description))
+            return VtaRealization(_compiled(network, program, description), description["schedule"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
             if isinstance(error, RhnasError):
                 raise
@@ -107,10 +113,11 @@ class VtaRealization(Realization):
 
     Args:
         compiled: Its program and memory map.
+        schedule: That it was compiled by.
     """
 
-    def __init__(self, compiled: CompiledNetwork) -> None:
-        self.compiled = compiled
+    def __init__(self, compiled: CompiledNetwork, schedule: str) -> None:
+        self.compiled, self.schedule = compiled, schedule
         self.config = compiled.program.config
         self.batch = self.config.batch
 
@@ -123,6 +130,7 @@ class VtaRealization(Realization):
         return {
             "accelerator": self.config.to_row(),
             "timing": compiled.program.timing,
+            "schedule": self.schedule,
             "instructions": len(compiled.program.instructions),
             "registers": self.registers,
             "regions": [asdict(region) for region in compiled.regions],
@@ -141,7 +149,8 @@ class VtaRealization(Realization):
 
     def modelled_cycles(self) -> dict[str, int]:
         """The closed form's price of the compiled mappings, by the laws of the generated machine."""
-        model, batch = VtaCostModel(timing=TIMING), DesignBatch.of(self.config.to_row())
+        model = VtaCostModel(timing=TIMING, schedule=self.schedule)
+        batch = DesignBatch.of(self.config.to_row())
         layers: list[tuple[Layer, Tiles]] = [
             (lowered.quantized.layer, lowered.mapping) for lowered in self.compiled.layers
         ]
