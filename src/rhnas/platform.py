@@ -19,7 +19,7 @@ from rhnas.workload import BoolArray, FloatArray, IntArray, Layer, Workload
 
 if TYPE_CHECKING:
     from rhnas.quantized import QuantizedNetwork
-    from rhnas.toolchain import Toolchain
+    from rhnas.toolchain import ProgramRun, Toolchain
 
 CLOCK_MHZ = 100.0
 """At which cycles become milliseconds, for all designs, until a measured or modelled clock exists."""
@@ -194,25 +194,6 @@ class Outcome:
 
     objectives: FloatArray
     slack: FloatArray
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProgramRun:
-    """What a program did in simulation.
-
-    Attributes:
-        cycles: Launch to the end.
-        matches: Whether memory is as the program expects it; None without an expectation.
-        first_difference: Byte address of the first difference, None if there is none.
-        busy_cycles: Cycles each part of the machine worked; parts overlap.
-        warnings: Questionable things the program did, one line each.
-    """
-
-    cycles: int
-    matches: bool | None
-    first_difference: int | None
-    busy_cycles: Mapping[str, int]
-    warnings: tuple[str, ...]
 
 
 class CostModel(ABC):

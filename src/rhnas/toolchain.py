@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProgramRun:
+    """What a program did in simulation.
+
+    Attributes:
+        cycles: Launch to the end.
+        matches: Whether memory is as the program expects it; None without an expectation.
+        first_difference: Byte address of the first difference, None if there is none.
+        busy_cycles: Cycles each part of the machine worked; parts overlap.
+        warnings: Questionable things the program did, one line each.
+    """
+
+    cycles: int
+    matches: bool | None
+    first_difference: int | None
+    busy_cycles: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """What running pictures gave.
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from rhnas.platform import CostModel, Objective, Platform, ProgramRun
+from rhnas.platform import CostModel, Objective, Platform
 from rhnas.quantized import QuantizedNetwork
 from rhnas.space import DesignBatch, Rule, Space
-from rhnas.toolchain import Toolchain
+from rhnas.toolchain import ProgramRun, Toolchain
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
 from rhnas.vta.fpga import PARTS, fpga_named
 from rhnas.vta.resources import fpga_rules
