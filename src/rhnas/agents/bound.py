@@ -126,7 +126,7 @@ class _Search:
 
     def take(self, n: int) -> list[Box]:
         """Up to ``n`` open boxes of the least bounds."""
-        found = []
+        found: list[Box] = []
         while self.open and len(found) < n and not self.done:
             found.append(heapq.heappop(self.open)[2])
         return found
