@@ -65,7 +65,8 @@ def test_a_bound_holds_at_any_effort(chip):
     optimum = costs(designs.all()).min()
     lower = [branch_and_bound(designs, costs, effort).lower for effort in (1, 30, 60, 10_000)]
     assert lower == sorted(lower)
-    assert lower[0] < lower[-1] == pytest.approx(optimum, abs=1e-12)
+    assert max(lower) <= optimum + 1e-12
+    assert lower[-1] == pytest.approx(optimum, abs=1e-12)
     proof = branch_and_bound(designs, costs, known=float(optimum))
     assert proof.proved
     assert proof.costed <= branch_and_bound(designs, costs).costed
