@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -102,13 +102,7 @@ class Cost:
 
     def take(self, rows: slice) -> Cost:
         """The cost of some of the designs."""
-        return Cost(
-            self.cycles[rows],
-            self.energy_pj[rows],
-            self.mapped[rows],
-            self.launch_cycles[rows],
-            self.launch_energy_pj[rows],
-        )
+        return Cost(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def totals(self, objective: Objective, weights: FloatArray | None = None) -> Totals:
         """The exact optimum over all combinations of the layers' mappings.
