@@ -2,7 +2,8 @@
 
 ``python benchmarks/resources.py --workers 2`` goes on where it stopped: a design that has a file in
 ``results/synthesis/PART/`` is skipped. ``--designs 0`` only prints the comparison. With ``--limit-seconds``
-designs under way at the limit are ended; their finished modules stay in the cache.
+designs under way at the limit are ended; their finished modules stay in the cache. ``--lanes`` leaves out of
+the sample what has more vector lanes, which takes longest.
 
 The sample starts with the default; each further design is the one of a few drawn at random that is farthest
 from all before it, by steps along the choices. So any beginning of it covers the space evenly.
@@ -26,7 +27,7 @@ from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import PARTS
 from rhnas.vta.resources import estimate
-from rhnas.vta.rules import macs_per_cycle
+from rhnas.vta.rules import BATCH, BLOCK_OUT, macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_WIDE
 from rhnas.vta.synthesize import synthesize
 from rhnas.vta.yosys import run_tool
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, default="xc7z020")
     parser.add_argument("--designs", type=int, default=64)
     parser.add_argument("--macs", type=int, default=4_096)
+    parser.add_argument("--lanes", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit-seconds", type=float, default=1e9)
@@ -122,6 +124,7 @@ def main() -> None:
         return
     if options.designs:
         rows = sample(options.designs, macs=options.macs, seed=options.seed)
+        rows = [row for row in rows if 1 << (row[BATCH] + row[BLOCK_OUT]) <= options.lanes]
         run(options.part, rows, options.workers, options.limit_seconds)
     compare(options.part)
 

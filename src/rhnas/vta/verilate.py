@@ -149,6 +149,7 @@ class RtlModel:
         latency: int = MEMORY_LATENCY_CYCLES,
         stall_percent: int = 0,
         seed: int = 1,
+        fault_address: int | None = None,
         max_cycles: int = 1 << 32,
     ) -> RtlRun:
         """Run a program that lies in ``dram``; the memory is changed in place.
@@ -159,6 +160,7 @@ class RtlModel:
             latency: Cycles from a read request to its first beat, less the model's two.
             stall_percent: Chance that any handshake waits, each cycle; for tests of back-pressure.
             seed: Of those chances.
+            fault_address: In the 4 KB from here on memory answers with AXI slave errors; by default nowhere.
             max_cycles: Give up after so many.
 
         Raises:
@@ -178,6 +180,7 @@ class RtlModel:
             ctypes.c_uint(latency),
             ctypes.c_uint(stall_percent),
             ctypes.c_uint64(seed),
+            ctypes.c_uint64(len(dram) if fault_address is None else fault_address),
             ctypes.c_uint64(max_cycles),
             ctypes.byref(cycles),
             ctypes.byref(status),

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
 from rhnas.vta import verilate
 from rhnas.vta.config import AcceleratorConfig
-from rhnas.vta.isa import Finish, Load, Memory, assemble
+from rhnas.vta.isa import Finish, Load, Memory, Store, assemble
 from rhnas.vta.program import Program
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.timing import profile_named
@@ -37,6 +38,11 @@ def tools_are_there() -> bool:
     return shutil.which("g++") is not None
 
 
+@cache
+def small_model() -> RtlModel:
+    return RtlModel(AcceleratorConfig(log_block_in=1, log_block_out=1, **SMALL))
+
+
 needs_tools = pytest.mark.skipif(not tools_are_there(), reason="Verilator or g++ is not installed")
 
 
@@ -51,9 +57,9 @@ def run_rtl(model: RtlModel, program, **options) -> tuple[RtlRun, np.ndarray]:
     return run, dram[:DRAM_BYTES]
 
 
-def compare(config: AcceleratorConfig, programs: int) -> None:
+def compare(model: RtlModel, programs: int) -> None:
     """Programs of every kind: memory is the simulator's bit for bit, cycles are its cycles exactly."""
-    model = RtlModel(config)
+    config = model.config
     for seed in range(programs):
         program = random_program(seed, config)
         for each in (program, *single_programs(seed, config)[:: 1 if seed < 3 else 5]):
@@ -73,9 +79,9 @@ def compare(config: AcceleratorConfig, programs: int) -> None:
 @pytest.mark.hardware
 @needs_tools
 def test_a_small_machine_is_the_simulator_bit_for_bit_and_cycle_for_cycle():
-    config = AcceleratorConfig(log_block_in=1, log_block_out=1, **SMALL)
-    compare(config, programs=6)
-    model = RtlModel(config)
+    model = small_model()
+    config = model.config
+    compare(model, programs=6)
     launch, _ = run_rtl(model, _program(config, [Finish()]))
     assert launch.cycles == profile_named("rhnas").launch_cycles(config.bus_bits)
     full = [replace(_pop(), push_next=True), *[Load(memory_type=Memory.ACC, x_size=0)] * 600]
@@ -89,12 +95,60 @@ def test_a_small_machine_is_the_simulator_bit_for_bit_and_cycle_for_cycle():
         run_rtl(model, _program(config, [_pop(), Finish()]))
 
 
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize("stall_percent", [0, 30])
+def test_what_memory_refuses_ends_in_a_status_and_not_in_a_hang(stall_percent):
+    model = small_model()
+
+    def status(instructions, fault_address) -> int:
+        code = _program(model.config, instructions)
+        return run_rtl(model, code, fault_address=fault_address, stall_percent=stall_percent)[0].status
+
+    page = 4096
+    read = replace(Load(memory_type=Memory.ACC, x_size=9, x_stride=9), dram_base=page // 8)
+    stored = Store(dram_base=page // 2, x_size=9, x_stride=9, push_prev=True)
+    both = [read, stored, Finish(pop_next=True)]
+    assert status([read, Finish()], page) == 1
+    assert status([stored, Finish(pop_next=True)], page) == 2
+    assert status(both, page) == 3
+    assert status(both, 2 * page) == 0
+    assert status(both, CODE_ADDRESS) == 1, "instructions are read too"
+
+
+@pytest.mark.hardware
+@needs_tools
+def test_an_unknown_instruction_is_skipped_and_told():
+    program = _program(small_model().config, [Finish(), Finish()])
+    known = run_rtl(small_model(), program)[0]
+    program.instructions[0, 0] = 7
+    unknown = run_rtl(small_model(), program)[0]
+    assert (known.status, unknown.status) == (0, 8)
+    assert unknown.cycles == known.cycles + 1
+
+
 @pytest.mark.slow
 @pytest.mark.hardware
 @needs_tools
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_other_shapes_and_buses_are_too(shape):
-    compare(AcceleratorConfig(**SMALL | shape), programs=40)
+    compare(RtlModel(AcceleratorConfig(**SMALL | shape)), programs=40)
+
+
+LARGE = [
+    {"log_block_in": 5, "log_block_out": 5},
+    {"log_block_in": 6, "log_block_out": 6},
+    {"log_batch": 1, "log_block_in": 4, "log_block_out": 4},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.hardware
+@pytest.mark.timeout(3_600)
+@needs_tools
+@pytest.mark.parametrize("shape", LARGE, ids=str)
+def test_large_arrays_are_too(shape):
+    compare(RtlModel(AcceleratorConfig(**shape)), programs=3)
 
 
 def _pop() -> Load:

@@ -4,7 +4,7 @@
 // requests queue, and memory takes one up when the one before has given its last beat and a counter has reached
 // `latency`; the counter runs while requests wait (and holds there, so that requests back to back pay once). Beats
 // follow from the next cycle on, one a cycle, in order. Writes have no latency. `stall` makes every handshake wait
-// at random.
+// at random. A burst of beats with one in the 4 KB from `fault` on is answered by a slave error.
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -16,6 +16,8 @@
 namespace {
 
 constexpr uint64_t kSettleCycles = 4;
+constexpr unsigned kSlaveError = 2;
+constexpr uint64_t kFaultBytes = 4096;
 
 struct Request {
   uint64_t address;
@@ -24,8 +26,9 @@ struct Request {
 
 class Machine {
  public:
-  Machine(uint8_t *dram, uint64_t dram_bytes, unsigned latency, unsigned stall, uint64_t seed)
-      : dram_(dram), dram_bytes_(dram_bytes), latency_(latency), stall_(stall), random_(seed | 1) {
+  Machine(uint8_t *dram, uint64_t dram_bytes, unsigned latency, unsigned stall, uint64_t seed,
+          uint64_t fault)
+      : dram_(dram), dram_bytes_(dram_bytes), latency_(latency), stall_(stall), random_(seed | 1), fault_(fault) {
     context_ = std::make_unique<VerilatedContext>();
     top_ = std::make_unique<Vaccelerator>(context_.get());
     top_->rst = 1;
@@ -89,12 +92,12 @@ class Machine {
       std::memcpy(&top_->m_axi_rdata, at(current_.address), kBusBytes);
       top_->m_axi_rlast = current_.beats == 1;
     }
-    top_->m_axi_rresp = 0;
+    top_->m_axi_rresp = faulty(current_.address) ? kSlaveError : 0;
     top_->m_axi_arready = reads_.size() < 256 && !stalls();
     top_->m_axi_awready = !writing_ && !responding_ && !stalls();
     top_->m_axi_wready = writing_ && !stalls();
     top_->m_axi_bvalid = responding_ && !stalls();
-    top_->m_axi_bresp = 0;
+    top_->m_axi_bresp = write_failed_ ? kSlaveError : 0;
   }
 
   // What was handed over in this cycle.
@@ -116,11 +119,15 @@ class Machine {
     if (top_->m_axi_wvalid && top_->m_axi_wready) put();
     if (top_->m_axi_awvalid && top_->m_axi_awready) {
       writing_ = true;
+      write_failed_ = false;
       write_address_ = top_->m_axi_awaddr;
     }
   }
 
+  bool faulty(uint64_t address) const { return address >= fault_ && address < fault_ + kFaultBytes; }
+
   void put() {
+    write_failed_ |= faulty(write_address_);
     uint8_t beat[kBusBytes];
     std::memcpy(beat, &top_->m_axi_wdata, kBusBytes);
     uint64_t strobe = top_->m_axi_wstrb;
@@ -144,13 +151,13 @@ class Machine {
   uint8_t *dram_;
   uint64_t dram_bytes_;
   unsigned latency_, stall_;
-  uint64_t random_;
+  uint64_t random_, fault_;
   std::unique_ptr<VerilatedContext> context_;
   std::unique_ptr<Vaccelerator> top_;
   Request current_ = {0, 0};
   std::deque<Request> reads_;
   unsigned waited_ = 0;
-  bool writing_ = false, responding_ = false, out_of_range_ = false;
+  bool writing_ = false, responding_ = false, write_failed_ = false, out_of_range_ = false;
   uint64_t write_address_ = 0;
   uint8_t spare_[kBusBytes] = {};
 };
@@ -159,9 +166,9 @@ class Machine {
 
 // Returns 0 when FINISH came, 1 when it did not come in time, 2 when memory was accessed out of range.
 extern "C" int run_program(uint8_t *dram, uint64_t dram_bytes, const uint32_t *registers, const uint32_t *addresses,
-                           unsigned count, unsigned latency, unsigned stall, uint64_t seed, uint64_t max_cycles,
-                           uint32_t *cycles, uint32_t *status) {
-  Machine machine(dram, dram_bytes, latency, stall, seed);
+                           unsigned count, unsigned latency, unsigned stall, uint64_t seed, uint64_t fault,
+                           uint64_t max_cycles, uint32_t *cycles, uint32_t *status) {
+  Machine machine(dram, dram_bytes, latency, stall, seed, fault);
   for (unsigned i = 0; i < count; ++i) machine.write(addresses[i], registers[i]);
   machine.write(0, 1);
   bool done = false;
