@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from rhnas.build import SCHEMES
 from rhnas.files import write_atomically
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -29,7 +30,6 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 """(a) the preset's chip; (b) the default accelerator's resources; (c) up to 4,096 MACs and 512 bits."""
 KEPT = ("config.toml", "result.json", "verify.json")
-SCHEMES = ("baseline", "hardware_only", "two_stage", "found")
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,18 @@ class Cell:
 def search(cell: Cell, runs: Path, overrides: list[str]) -> None:
     """Search, train, quantize, test: ``runs/CELL/result.json``."""
     options = [*QUESTIONS[cell.question], f"run.seed={cell.seed}", *overrides]
-    call = (
-        "import sys; from pathlib import Path; from rhnas.codesign.run import run; "
-        "from rhnas.settings import load_settings; from rhnas.study import open_study; "
-        "preset, out, reuse, *options = sys.argv[1:]; "
-        "study = open_study(Path(out), load_settings(preset, options), resume=True, overwrite=False); "
-        "run(study, reuse=Path(reuse) if reuse else None)"
-    )
-    lender = None if cell.lender is None else runs / cell.lender.name
-    lent = str(lender) if lender is not None and (lender / "result.json").exists() else ""
-    run_python("-c", call, cell.preset, str(runs / cell.name), lent, *options)
+    call = ["search", cell.preset, "--out", str(runs / cell.name), "--resume"]
+    for option in options:
+        call += ["--set", option]
+    if cell.lender is not None and (runs / cell.lender.name / "result.json").exists():
+        call += ["--reuse", str(runs / cell.lender.name)]
+    rhnas(*call)
 
 
 def verify(cell: Cell, runs: Path, images: int) -> None:
     """Build and prove every scheme: ``runs/CELL/verify.json``."""
-    for scheme in SCHEMES:
-        run_python(
-            *("-m", "rhnas", "verify", str(runs / cell.name), "--scheme", scheme),
-            *("--images", str(images), "--rtl", "--synthesize"),
-        )
+    checks = ("--images", str(images), "--rtl", "--synthesize")
+    rhnas("verify", str(runs / cell.name), "--scheme", "all", *checks)
 
 
 def keep(cell: Cell, runs: Path, results: Path) -> None:
@@ -81,16 +74,30 @@ def keep(cell: Cell, runs: Path, results: Path) -> None:
     for name in KEPT:
         if (source / name).exists():
             write_atomically(target / name, (source / name).read_text(encoding="utf-8"))
-    for scheme in SCHEMES:
-        (target / scheme).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / scheme / "network.npz", target / scheme / "network.npz")
+    copy_networks(source, target)
     trials = (source / "trials.jsonl").read_bytes()
     (target / "trials.jsonl.xz").write_bytes(lzma.compress(trials))
 
 
-def run_python(*arguments: str) -> None:
-    """Another Python process; its failure ends this one."""
-    subprocess.run([sys.executable, *arguments], check=True)  # noqa: S603
+def bring_back(cell: Cell, runs: Path, results: Path) -> None:
+    """What a proof reads, from the artefacts of a search that was done elsewhere."""
+    source, target = results / cell.name, runs / cell.name
+    if not (target / "result.json").exists():
+        copy_networks(source, target)
+        for name in KEPT[:2]:
+            shutil.copyfile(source / name, target / name)
+
+
+def copy_networks(source: Path, target: Path) -> None:
+    """The integer network of every scheme."""
+    for scheme in SCHEMES:
+        (target / scheme).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / scheme / "network.npz", target / scheme / "network.npz")
+
+
+def rhnas(*arguments: str) -> None:
+    """One command of ours; its failure ends this one."""
+    subprocess.run([sys.executable, "-m", "rhnas", *arguments], check=True)  # noqa: S603
 
 
 def chain(cells: list[Cell], given: argparse.Namespace) -> None:
@@ -114,6 +121,7 @@ def timed(stage: str, cell: Cell, given: argparse.Namespace) -> None:
     if stage == "search":
         search(cell, given.runs, given.set)
     else:
+        bring_back(cell, given.runs, given.results)
         verify(cell, given.runs, given.images)
     keep(cell, given.runs, given.results)
     print(f"{cell.name}: {stage} took {time.monotonic() - begun:.0f} s", flush=True)

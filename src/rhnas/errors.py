@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -68,3 +70,14 @@ class MissingToolError(RhnasError, RuntimeError):
 
 class ToolFailedError(RhnasError, RuntimeError):
     """An external tool ended with an error; the message carries its last lines."""
+
+
+def did_you_mean(got: str, known: Iterable[str]) -> str | None:
+    """A fix that names the nearest known name; None where none is near.
+
+    Example:
+        >>> did_you_mean("two_stages", ["two_stage", "rhnas"])
+        'did you mean two_stage?'
+    """
+    near = difflib.get_close_matches(got, list(known), n=1, cutoff=0.4)
+    return f"did you mean {near[0]}?" if near else None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rhnas.agents.base import HardwareAgent, SearchContext
-from rhnas.agents.bound import branch_and_bound
+from rhnas.agents.bound import ROUNDING, branch_and_bound
 from rhnas.agents.evaluator import DesignCosts, Evaluator
 from rhnas.agents.features import search_context
 from rhnas.agents.optimum import Optimum, Progress, cached_optimum, no_progress
@@ -267,7 +267,8 @@ def _yardstick(
         return optimum, optimum.value(objective)
     design, known = evaluator.best()
     proof = branch_and_bound(task.designs, task.costs, effort, known, progress)
-    bound = float(np.exp(proof.lower)) / UNITS[objective]
+    # A logarithm's last bits must not lift a bound above the optimum itself.
+    bound = float(np.exp(proof.lower - ROUNDING)) / UNITS[objective]
     if not proof.proved:
         return None, bound
     return task.price_found(design if proof.design is None else proof.design), bound

@@ -36,7 +36,6 @@ def test_the_optimum_is_that_of_enumeration(chip, objective):
     assert found.proved
     assert found.log_objective == pytest.approx(scores.min(), abs=1e-12)
     assert designs.contains(found.design[None]).all()
-    assert found.gap(scores.min() + np.log(1.5)) == pytest.approx(0.5)
 
 
 def test_no_design_is_below_the_bound_of_its_box(chip):
@@ -82,11 +81,11 @@ def test_a_model_that_bounds_no_ranges_is_enumerated():
 
 def test_nothing_feasible_is_said(chip):
     designs, model = chip
-    huge = Layer(name="huge", channels=(8, 8), size=(8, 8), kernel=(8, 8))
+    huge = Layer(name="huge", channels=(8, 8), size=(255, 255), kernel=(255, 255))
     costs = DesignCosts(designs.space, model, (huge,), Objective.EDP)
-    if np.isnan(costs(designs.all())).all():
-        with pytest.raises(InfeasibleDesignError, match="mapping"):
-            branch_and_bound(designs, costs)
+    assert np.isnan(costs(designs.all())).all()
+    with pytest.raises(InfeasibleDesignError, match="mapping"):
+        branch_and_bound(designs, costs)
 
 
 def test_optimize_certifies_its_gap_with_a_limited_proof():
@@ -98,7 +97,6 @@ def test_optimize_certifies_its_gap_with_a_limited_proof():
     assert answer.gap is None
     proved = optimize(task, task.agent("random", 0), budget=3, effort=10_000)
     assert proved.gap is not None
-    rounding = 1e-9
-    assert 0 <= proved.gap <= answer.certified_gap + rounding
+    assert 0 <= proved.gap <= answer.certified_gap
     assert proved.certified_gap == pytest.approx(proved.gap)
     assert proved.to_json()["bound"] == pytest.approx(proved.to_json()["optimum"])

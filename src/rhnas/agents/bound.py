@@ -49,10 +49,6 @@ class Bound:
         """Whether nothing is better than ``log_objective``."""
         return self.log_objective <= self.lower + ROUNDING
 
-    def gap(self, log_objective: float) -> float:
-        """At most how far an answer is above the optimum: objective / bound - 1."""
-        return max(0.0, float(np.expm1(log_objective - self.lower)))
-
 
 @dataclass(frozen=True)
 class Box:

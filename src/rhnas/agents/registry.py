@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import Any
 
 from rhnas.agents.base import HardwareAgent
-from rhnas.errors import MissingToolError, SettingsError
+from rhnas.errors import MissingToolError, SettingsError, did_you_mean
 from rhnas.seeds import Seeds
 from rhnas.space import FeasibleSet
 
@@ -65,8 +64,7 @@ def make_agent(name: str, designs: FeasibleSet, seeds: Seeds, **options: Any) ->
 
 def _class_of(name: str) -> Any:
     if name not in AGENTS:
-        close = difflib.get_close_matches(name, AGENTS, n=1, cutoff=0.5)
-        fix = f"did you mean {close[0]}?" if close else None
+        fix = did_you_mean(name, AGENTS)
         raise SettingsError(f"agent must be one of {sorted(AGENTS)}", got=name, fix=fix)
     module, _, attribute = AGENTS[name].partition(":")
     try:

@@ -5,7 +5,6 @@ Legend: N networks, B feasible designs, L distinct layers, D decisions.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -24,7 +23,7 @@ from rhnas.bench.tables import (
     sizes_accuracy,
 )
 from rhnas.codesign.pairs import PairCosts
-from rhnas.errors import SettingsError
+from rhnas.errors import SettingsError, did_you_mean
 from rhnas.networks.spaces.base import NetworkSpace
 from rhnas.networks.spaces.registry import network_space
 from rhnas.networks.spaces.residual import ResidualSpace
@@ -114,9 +113,9 @@ def benchmark_named(name: str) -> Benchmark:
         SettingsError: There is none; names the nearest.
     """
     if name not in BENCHMARKS:
-        close = difflib.get_close_matches(name, BENCHMARKS, n=1, cutoff=0.4)
-        fix = f"did you mean {close[0]}?" if close else None
-        raise SettingsError(f"benchmark must be one of {sorted(BENCHMARKS)}", got=name, fix=fix)
+        raise SettingsError(
+            f"benchmark must be one of {sorted(BENCHMARKS)}", got=name, fix=did_you_mean(name, BENCHMARKS)
+        )
     return BENCHMARKS[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 
@@ -12,7 +11,7 @@ from rhnas.bench.schemes.evaluator import EvaluatorScheme
 from rhnas.bench.schemes.gradient import GradientScheme
 from rhnas.bench.schemes.joint import JointEvolutionScheme, JointRLScheme
 from rhnas.codesign.schemes.table import ALTERNATION, EXACT, SCHEMES
-from rhnas.errors import SettingsError
+from rhnas.errors import SettingsError, did_you_mean
 
 _OF_SEARCH = {scheme.name: scheme for scheme in (*SCHEMES, ALTERNATION, EXACT)}
 
@@ -38,7 +37,7 @@ def tabular_scheme(name: str) -> TabularScheme:
         SettingsError: There is none; names the nearest.
     """
     if name not in TABULAR:
-        close = difflib.get_close_matches(name, TABULAR, n=1, cutoff=0.4)
-        fix = f"did you mean {close[0]}?" if close else None
-        raise SettingsError(f"scheme must be one of {sorted(TABULAR)}", got=name, fix=fix)
+        raise SettingsError(
+            f"scheme must be one of {sorted(TABULAR)}", got=name, fix=did_you_mean(name, TABULAR)
+        )
     return TABULAR[name]()
