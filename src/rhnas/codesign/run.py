@@ -21,7 +21,8 @@ from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.reuse import Donor
 from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
-from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
+from rhnas.codesign.stages import Lender, Progress, Silence, Stage, Stages, State
+from rhnas.codesign.workers import CarryOut, Crew
 from rhnas.nas.arithmetic import make_repeatable
 from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
@@ -31,17 +32,22 @@ from rhnas.nas.train import Training, evaluate
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
 from rhnas.quantized import QuantizedNetwork
+from rhnas.settings import Settings
 from rhnas.study import Study
 from rhnas.workload import FloatArray, Layer
 
 
-def run(study: Study, progress: Progress | None = None, reuse: Path | None = None) -> dict[str, Any]:
+def run(
+    study: Study, progress: Progress | None = None, reuse: Path | None = None, workers: int = 1
+) -> dict[str, Any]:
     """Carry a study to its result, from wherever it stands.
 
     Args:
         study: Its settings say what to search.
         progress: Who is told how far it is.
         reuse: A finished run for another chip, whose baselines' networks are taken over; see ``Donor``.
+        workers: Network searches, and then trainings, that run at the same time, each in a process of its
+            own where there are two or more; the result does not depend on it.
 
     Returns:
         What stands in ``result.json``.
@@ -51,12 +57,30 @@ def run(study: Study, progress: Progress | None = None, reuse: Path | None = Non
     """
     if study.finished:
         return study.result()
-    use_threads(study.settings.run.threads)
+    progress = progress or Silence()
+    problem = _prepared(study.settings)
+    lenders: list[Lender] = [] if reuse is None else [Donor(reuse, problem)]
+    with Crew(study, workers, _hand, progress) as crew:
+        stages = Stages(study, study.settings.run.checkpoint_s, [*lenders, crew])
+        result = Run(problem, stages, progress, crew if workers > 1 else None).result()
+    study.drop_parts()
+    return study.finish(result)
+
+
+def _prepared(settings: Settings) -> Problem:
+    use_threads(settings.run.threads)
     make_repeatable()
-    problem = Problem.of(study.settings)
-    lender = None if reuse is None else Donor(reuse, problem)
-    stages = Stages(study, study.settings.run.checkpoint_s, lender)
-    return study.finish(Run(problem, stages, progress).result())
+    return Problem.of(settings)
+
+
+def _hand(settings: Settings) -> CarryOut:
+    """What a worker of a ``Crew`` does."""
+    problem = _prepared(settings)
+
+    def carry_out(study: Study, stage: str, progress: Progress) -> None:
+        Run(problem, Stages(study, settings.run.checkpoint_s), progress).carry_out(stage)
+
+    return carry_out
 
 
 def use_threads(threads: int) -> None:
@@ -75,21 +99,22 @@ class Run:
         problem: What is searched.
         stages: Runs them, once each.
         progress: Who is told how far they are.
+        crew: Carries out side by side what does not wait for each other; None for one after the other.
     """
 
-    def __init__(self, problem: Problem, stages: Stages, progress: Progress | None = None) -> None:
+    def __init__(
+        self, problem: Problem, stages: Stages, progress: Progress | None = None, crew: Crew | None = None
+    ) -> None:
         self.problem = problem
         self.stages = stages
         self.progress: Progress = progress or Silence()
+        self.crew = crew
         self.counts = LayerCounts.of(problem.networks)
 
     def result(self) -> dict[str, Any]:
         """Search, train, choose, tune, test."""
-        for search in SEARCHES:
-            self._searched(search)
-        for search in SEARCHES:
-            for architecture in self._finalists(search):
-                self._trained(architecture)
+        self._all([_search_name(search) for search in SEARCHES])
+        self._all([_train_name(finalist) for search in SEARCHES for finalist in self._finalists(search)])
         chosen = [self._chosen(scheme) for scheme in SCHEMES]
         for architecture in {c.architecture: None for c in chosen}:
             self._quantized(architecture, chosen)
@@ -97,10 +122,25 @@ class Run:
         tested = self.stages.run("test", lambda _: self._test(chosen))
         return result_of(self.problem, chosen, simulated, tested["accuracy"], tested["accuracy_int8"])
 
+    def _all(self, names: list[str]) -> None:
+        """Stages that do not wait for each other."""
+        names = list(dict.fromkeys(names))
+        if self.crew is not None:
+            self.crew.carry_out(self.stages.open(names))
+        for name in names:
+            self.carry_out(name)
+
+    def carry_out(self, name: str) -> State:
+        """A network search or a training by the name of its stage."""
+        kind, _, what = name.partition("/")
+        if kind == "search":
+            return self._searched(next(search for search in SEARCHES if search.name == what))
+        return self._trained(tuple(int(option) for option in what.split("-")))
+
     # The network searches -----------------------------------------------------------------------------
 
     def _searched(self, search: NetworkSearch) -> State:
-        return self.stages.run(f"search/{search.name}", partial(self._search, search))
+        return self.stages.run(_search_name(search), partial(self._search, search))
 
     def _finalists(self, search: NetworkSearch) -> list[Architecture]:
         return [tuple(options) for options in self._searched(search)["finalists"]]
@@ -187,7 +227,7 @@ class Run:
 
     def _chosen(self, scheme: Scheme) -> Chosen:
         architecture = self._choice(scheme.network)
-        spent = [f"search/{scheme.network.name}"]
+        spent = [_search_name(scheme.network)]
         spent += [_train_name(finalist) for finalist in self._finalists(scheme.network)]
         design, evaluations = self.problem.baseline, 1
         if scheme.hardware != "baseline":
@@ -330,6 +370,10 @@ def distinct_layers(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], Float
         first.setdefault(layer.shape, layer)
         count[layer.shape] = count.get(layer.shape, 0) + 1
     return tuple(first.values()), np.array(list(count.values()), dtype=np.float64)
+
+
+def _search_name(search: NetworkSearch) -> str:
+    return f"search/{search.name}"
 
 
 def _train_name(architecture: Architecture) -> str:
