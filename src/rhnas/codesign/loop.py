@@ -26,8 +26,8 @@ from rhnas.seeds import Seeds
 from rhnas.settings import AgentSettings
 from rhnas.workload import FloatArray
 
-JOINT_SHARE = 0.7
-"""Of the evaluations, spent while alpha moves; the rest answers fixed networks at the end."""
+JOINT_SHARE = 0.5
+"""Of the evaluations, spent evenly while alpha moves; the rest answers fixed networks at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,8 @@ class CoDesign:
 
     def _turn(self, weights: FloatArray) -> FloatArray:
         """The agent proposes and learns; alpha gets the table of the archive's best designs."""
-        budget = max(1, int(JOINT_SHARE * self.settings.evaluations))
+        moved = min(1.0, self.networks.learnt + self.settings.every / self.networks.steps)
+        budget = max(1, int(JOINT_SHARE * self.settings.evaluations * moved))
         proposed = self.hardware.turn(weights, self.settings.batch, budget)
         if self.weight > 0:
             best = self.hardware.best(weights, self.settings.archive)

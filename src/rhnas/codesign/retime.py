@@ -9,7 +9,7 @@ import numpy as np
 from rhnas.codesign.problem import Problem
 from rhnas.workload import IntArray, Workload
 
-RETIMED = 3
+RETIMED = 8
 """Designs that are timed."""
 
 
