@@ -123,6 +123,7 @@ class VtaCostModel(RelaxableCostModel):
         if schedule not in SCHEDULES:
             raise SettingsError(f"schedule must be one of {sorted(SCHEDULES)}", got=schedule)
         self.technology = technology_named(technology)
+        self.fingerprint = repr(self.technology)
         self.timing: TimingProfile = profile_named(timing)
         self.schedule, self._schedule = schedule, SCHEDULES[schedule]
 
