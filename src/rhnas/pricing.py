@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rhnas.errors import InfeasibleDesignError
+from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.platform import CLOCK_MHZ, Cost, CostModel, Objective, Platform
 from rhnas.space import DesignBatch
 from rhnas.workload import Workload
@@ -95,6 +95,33 @@ class NetworkCost:
             "clock_mhz": CLOCK_MHZ,
             "layers": [asdict(row) for row in self.layers],
         }
+
+
+def cost_options(platform: Platform, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for a platform's cost model.
+
+    Args:
+        platform: Whose.
+        given: By name; None where the user said nothing.
+
+    Raises:
+        SettingsError: The platform's cost model has no such option.
+
+    Example:
+        >>> from rhnas.platform import load_platform
+        >>> cost_options(load_platform("systolic"), {"technology": "horowitz45", "timing": None})
+        {'technology': 'horowitz45'}
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        if name not in platform.options:
+            known = ", ".join(platform.options) or "no options at all"
+            raise SettingsError(
+                f"{name} must be an option of the cost model of platform {platform.name}",
+                got=value,
+                fix=f"it has {known}",
+            )
+    return chosen
 
 
 def price_network(

@@ -39,7 +39,7 @@ class SystolicConfig:
         ...
         rhnas.errors.InfeasibleDesignError: the accelerator must keep \
 input.lines: each half of the input buffer is whole lines of ROWS bytes (slack -32); \
-got 48x16_32_32_32_b64_v16; nearest realizable: INPUT_KIB=48
+got 48x16_32_32_32_b64_v16; nearest realizable: ROWS=32
     """
 
     rows: int = DEFAULT["ROWS"]
