@@ -222,7 +222,8 @@ class CostModel(ABC):
             mu: Cycles per pJ; ``inf`` minimises energy.
 
         Returns:
-            L dictionaries in the model's own words, with a one-line ``text``; empty where there is none.
+            L dictionaries in the model's own words, with a one-line ``text``; where there is none,
+            ``infeasible`` with the reason, or nothing.
         """
         return [{} for _ in layers]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from rhnas.errors import InfeasibleDesignError, SettingsError
@@ -155,7 +156,7 @@ def price_network(
     batch, layers = DesignBatch.of(row), network.layers
     cost = model.evaluate(batch, layers)
     label = platform.label(row)
-    _require_mappings(cost, network, label)
+    _require_mappings(cost, network, label, partial(model.mappings, batch, layers, 0.0))
     mu = cost.totals(objective).mu
     cycles, energy_pj = cost.at(mu)
     terms = model.bound_terms(batch, layers)[:, 0]  # (terms, L)
@@ -182,12 +183,16 @@ def price_network(
     return NetworkCost(accelerator=label, layers=(*rows, launch), bound_cycles=int(terms.sum(axis=1).max()))
 
 
-def _require_mappings(cost: Cost, network: Workload, label: str) -> None:
+def _require_mappings(
+    cost: Cost, network: Workload, label: str, mappings: Callable[[], list[dict[str, Any]]]
+) -> None:
     without = [layer.name for layer, has in zip(network, cost.mapped[0], strict=True) if not has]
     if without:
         more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+        reasons = {how["infeasible"] for how in mappings() if "infeasible" in how}
+        why = f" ({'; '.join(sorted(reasons)[:NAMED])})" if reasons else ""
         raise InfeasibleDesignError(
             f"every layer of {network.name} must have a mapping",
-            got=f"none on {label} for {', '.join(without[:NAMED])}{more}",
+            got=f"none on {label} for {', '.join(without[:NAMED])}{more}{why}",
             fix="rhnas explain with the same --network and --accelerator says which change helps",
         )
