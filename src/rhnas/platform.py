@@ -90,10 +90,9 @@ class Cost:
         Returns:
             (cycles float64 (B, L), energy_pj float64 (B, L)); nan where there is no mapping.
         """
-        finite = np.where(np.isinf(mu), 0.0, mu)[:, None, None]
-        weighted = np.where(
-            np.isinf(mu)[:, None, None], self.energy_pj, self.cycles + finite * self.energy_pj
-        )
+        alone = np.isinf(mu)[:, None, None]
+        finite = np.where(alone, 0.0, mu[:, None, None])
+        weighted = np.where(alone, self.energy_pj, self.cycles + finite * self.energy_pj)
         best = weighted.argmin(axis=2)[:, :, None]  # (B, L, 1)
         cycles = np.take_along_axis(self.cycles, best, axis=2)[:, :, 0].astype(np.float64)
         energy = np.take_along_axis(self.energy_pj, best, axis=2)[:, :, 0]
@@ -238,6 +237,8 @@ class Platform(ABC):
     """The parts that ``rules(fpga=...)`` knows."""
     options: tuple[str, ...] = ()
     """The options that ``cost_model`` takes."""
+    how: str = "modelled"
+    """Where its costs come from, in one word."""
     expensive: bool = False
     """Whether costs take too long for an optimum that nobody asked for."""
 
@@ -379,9 +380,9 @@ def load_platform(name: str = "vta") -> Platform:
     if bool(signature(factory).parameters) != bool(file):
         raise SettingsError("a platform that is made from a file, and no other, must be NAME:FILE", got=name)
     platform = factory(*([Path(file)] if file else []))
-    if isinstance(platform, Platform):
-        return platform
-    raise SettingsError(f"the entry point {key!r} must name a Platform", got=type(platform).__name__)
+    if not isinstance(platform, Platform):
+        raise SettingsError(f"the entry point {key!r} must name a Platform", got=type(platform).__name__)
+    return platform
 
 
 def feasible_designs(

@@ -52,10 +52,10 @@ def cost(
     model = family.cost_model(**cost_options(family, given))
     row, workload = family.parse(accelerator), load_network(network)
     priced = price_network(family, row, workload, model, Objective(objective))
-    emit(priced.to_json(), json_output, lambda console: _print(console, workload.name, priced))
+    emit(priced.to_json(), json_output, lambda console: _print(console, workload.name, priced, family.how))
 
 
-def _print(console: Console, network: str, priced: NetworkCost) -> None:
+def _print(console: Console, network: str, priced: NetworkCost, how: str) -> None:
     console.print(f"[bold]{escape(network)}[/] on [bold]{priced.accelerator}[/]", soft_wrap=True)
     console.print(
         f"{priced.cycles:,} cycles, {priced.latency_ms:.3f} ms, {priced.energy_uj:,.1f} uJ, "
@@ -65,7 +65,7 @@ def _print(console: Console, network: str, priced: NetworkCost) -> None:
     use = priced.bound_cycles / priced.cycles
     console.print(f"{priced.macs:,} MACs; bound {priced.bound_cycles:,} cycles, {use:.1%} of the total\n")
     console.print(_table(priced))
-    console.print("share: of all cycles; use: bound / cycles. All costs are modelled.", style="dim")
+    console.print(f"share: of all cycles; use: bound / cycles. All costs are {how}.", style="dim")
 
 
 def _table(priced: NetworkCost) -> Table:

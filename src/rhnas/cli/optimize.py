@@ -147,7 +147,7 @@ def _print(console: Console, task: Task, answer: Answer) -> None:
     )
     if answer.unrealizable:
         console.print(f"proposals that could not be built, withheld and not counted: {answer.unrealizable:,}")
-    console.print("All costs are modelled.", style="dim")
+    console.print(f"All costs are {task.platform.how}.", style="dim")
 
 
 def _row(table: Table, task: Task, name: str, priced: PricedDesign | None) -> None:
