@@ -42,6 +42,9 @@ def optimize(
         bool | None,
         typer.Option(help="Whether to find the exact optimum as well; usual where costs are cheap."),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Questions at once to a command; the results stay the same.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Search the accelerator alone, for a fixed network; print the gap to the exact optimum.
@@ -49,11 +52,14 @@ def optimize(
     Example: rhnas optimize --network resnet18 --agent hill_climbing --space vta-intel --objective edp
 
     Example: rhnas optimize --network resnet18 --platform systolic --agent local_search
+
+    Example: rhnas optimize --network resnet20 --platform command:chip.toml --workers 8
     """
     from rhnas.networks.zoo import load_network
     from rhnas.optimize import BUDGET, Question, Task
     from rhnas.optimize import optimize as run
     from rhnas.platform import Objective, load_platform
+    from rhnas.pricing import cost_options
 
     if objective not in list(Objective):
         raise SettingsError(f"objective must be one of {[str(o) for o in Objective]}", got=objective)
@@ -64,6 +70,7 @@ def optimize(
         objective=Objective(objective),
         fpga=fpga,
         limits=parse_limits(limit),
+        options=cost_options(family, {"workers": workers}),
     )
     task = Task(family, question)
     if budget is None:
