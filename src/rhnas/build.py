@@ -17,6 +17,7 @@ from rhnas.files import canonical_json, locked, read_json, replacing, write_json
 from rhnas.networks.spaces.base import NetworkSpace
 from rhnas.networks.spaces.registry import network_space
 from rhnas.platform import Platform, load_platform
+from rhnas.pricing import cost_options
 from rhnas.provenance import SCHEMA, code_identity, provenance
 from rhnas.quantize import golden
 from rhnas.quantize.export import write_onnx
@@ -109,7 +110,8 @@ class Design:
         _require_named_network(path, network, settings, result[scheme])
         platform = settings.platform
         if schedule is not None:
-            load_platform(platform.name).cost_model(schedule=schedule)  # knows its names
+            family = load_platform(platform.name)
+            family.cost_model(**cost_options(family, {"schedule": schedule}))  # knows its names
         return cls(directory, scheme, settings, result[scheme], network, schedule or platform.schedule)
 
     @property

@@ -96,6 +96,8 @@ def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     gap = result["found"]["gap"]
     optimum = "" if gap is None else f"; its hardware is {100 * gap:.2f}% above the exact optimum"
     console.print(f"{result['feasible_designs']:,} realizable designs{optimum}")
+    if result["found"]["cycles_simulated"] is None:
+        console.print(f"Platform {result['platform']} has no simulator: every cost is its model's estimate.")
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
 
 
