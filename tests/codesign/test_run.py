@@ -82,6 +82,10 @@ def test_a_run_keeps_its_promises(finished: Study, tiny: Settings) -> None:
     assert result["two_stage"]["options"] == result["baseline"]["options"]
     assert result["two_stage"]["edp_uj_ms"] <= result["baseline"]["edp_uj_ms"]
     assert result["found"]["gap"] >= 0
+    for key in ("hardware_only", "two_stage", "found"):
+        # All designs of the toy are priced: the proof is the optimum.
+        assert result[key]["certified_gap"] == pytest.approx(result[key]["gap"], abs=1e-9)
+    assert result["baseline"]["certified_gap"] is None
     assert result["ratios"]["edp"] == min(row["edp"] for row in result["ratios_by_technology"].values())
     assert result["provenance"]["configuration"] == tiny.identity()
     ratio = result["baseline"]["edp_uj_ms"] / result["two_stage"]["edp_uj_ms"]

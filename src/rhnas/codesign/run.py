@@ -13,14 +13,15 @@ import torch
 
 from rhnas.agents.registry import make_agent
 from rhnas.codesign.archive import Archive
-from rhnas.codesign.choice import Finalist, choose
+from rhnas.codesign.certify import Certifier, Measured, certificate
+from rhnas.codesign.choice import ROUNDING, Finalist, choose
 from rhnas.codesign.hardware import HardwareSide
 from rhnas.codesign.loop import CoDesign
 from rhnas.codesign.problem import Problem
 from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.reuse import Donor
-from rhnas.codesign.schemes.table import AWARE, SCHEMES, SEARCHES, NetworkSearch, Scheme
+from rhnas.codesign.schemes.table import AWARE, JOINT, SCHEMES, SEARCHES, NetworkSearch, Scheme
 from rhnas.codesign.stages import Lender, Progress, Silence, Stage, Stages, State
 from rhnas.codesign.workers import CarryOut, Crew
 from rhnas.nas.arithmetic import make_repeatable
@@ -120,7 +121,9 @@ class Run:
             self._quantized(architecture, chosen)
         simulated = {c.scheme.key: self._simulated(c) for c in chosen}
         tested = self.stages.run("test", lambda _: self._test(chosen))
-        return result_of(self.problem, chosen, simulated, tested["accuracy"], tested["accuracy_int8"])
+        certified = self._certified(chosen)
+        accuracies = tested["accuracy"], tested["accuracy_int8"]
+        return result_of(self.problem, chosen, simulated, *accuracies, certificate=certified)
 
     def _all(self, names: list[str]) -> None:
         """Stages that do not wait for each other."""
@@ -159,6 +162,8 @@ class Run:
         return {
             "finalists": [list(a) for a in settled.architectures[: settings.nas.finalists]],
             "supernet_accuracies": list(settled.accuracies[: settings.nas.finalists]),
+            "candidates": [list(a) for a in settled.architectures],
+            "errors": [1 - accuracy for accuracy in settled.accuracies],
             "rounds": settled.rounds,
             "archive": loop.hardware.archive.state(),
             "alpha": [row.tolist() for row in loop.networks.supernet.probabilities()],
@@ -314,6 +319,29 @@ class Run:
         self.progress.stage("exact optimum", 1)
         yield dict
         return {"score": float(self.problem.feasible_scores(layers, weights).min())}
+
+    # Proofs ---------------------------------------------------------------------------------------------
+
+    def _certified(self, chosen: list[Chosen]) -> State | None:
+        """What is proved about the choice; None where the effort asked for proves nothing."""
+        certifier = Certifier(self.problem, self.problem.settings.run.effort)
+        if not certifier.able:
+            return None
+        return self.stages.run("certify", lambda _: self._certify(certifier, chosen))
+
+    def _certify(self, certifier: Certifier, chosen: list[Chosen]) -> Stage:
+        settings = self.problem.settings
+        self.progress.stage("certified gap", 1)
+        yield dict
+        held = self._trained(self._choice(AWARE))["accuracy"] - settings.objective.tolerance
+        networks = {network: None for search in SEARCHES for network in self._finalists(search)}
+        holding = [n for n in networks if self._trained(n)["accuracy"] >= held - ROUNDING]
+        joint = self._searched(JOINT)
+        candidates = [
+            Measured(architecture=tuple(options), error=error)
+            for options, error in zip(joint["candidates"], joint["errors"], strict=True)
+        ]
+        return certificate(certifier, chosen, holding, candidates, settings.objective.weight)
 
     # Integers -------------------------------------------------------------------------------------------
 
