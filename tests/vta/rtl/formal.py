@@ -1,4 +1,4 @@
-"""Properties proved for every sequence of inputs: assertions, Yosys's SAT solver, and induction over cycles."""
+"""Properties proved for every sequence of inputs: assertions, Yosys's SAT solver, induction over cycles."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ class Storer(wiring.Component):
             self.error.eq(bus.bvalid & bus.bready & (bus.bresp != 0)),
         ]
         beats_left = Signal(bursts.beats.shape())
-        last_burst, fresh_row, addressed, sent = Signal(), Signal(), Signal(), Signal()
+        last_burst = Signal()
+        fresh_row, addressed, sent = Signal(), Signal(), Signal()
         if self.bursts.lanes == 1:
             pauses = self._parts(m, sent)
         else:
