@@ -50,7 +50,7 @@ class OptunaAgent(UnmaskedAgent):
     def propose(self, context: SearchContext) -> IntArray:
         """The parameters of the next trial."""
         if self._trial is None:
-            # The Gaussian process divides by a sum of zeros where one of its starting points beats all others.
+            # The Gaussian process divides by a sum of zeros where one starting point beats all others.
             with np.errstate(invalid="ignore"):
                 self._trial = self._study.ask(self._distributions)
         return np.array([self._trial.params[name] for name in self._distributions], dtype=np.int64)
