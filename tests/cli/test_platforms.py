@@ -95,7 +95,13 @@ def test_mistakes_are_told(capsys, arguments, told):
     assert told in found["error"]["what"]
 
 
-@pytest.mark.parametrize("name", AGENTS)
+QUICK = ("ppo", "hill_climbing", "local_search", "annealing", "random", "confuciux", "exhaustive")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")  # Optuna's GP
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in AGENTS]
+)
 def test_every_agent_searches_the_systolic_array(name):
     extra = {"optuna": "optuna", "sb3": "stable_baselines3"}.get(name.partition("_")[0])
     if extra in EXTRA:
