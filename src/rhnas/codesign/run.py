@@ -21,8 +21,10 @@ from rhnas.codesign.problem import Problem
 from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.reuse import Donor
-from rhnas.codesign.schemes.table import AWARE, JOINT, SCHEMES, SEARCHES, NetworkSearch, Scheme
+from rhnas.codesign.schemes.responses import MOST_DESIGNS, RESPONSES
+from rhnas.codesign.schemes.table import AWARE, JOINT, NetworkSearch, Scheme, schemes_with, searches_of
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
+from rhnas.errors import SettingsError
 from rhnas.nas.arithmetic import make_repeatable
 from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
@@ -76,6 +78,9 @@ class Run:
         problem: What is searched.
         stages: Runs them, once each.
         progress: Who is told how far they are.
+
+    Raises:
+        SettingsError: A further scheme is unknown, or there are too many designs for it.
     """
 
     def __init__(self, problem: Problem, stages: Stages, progress: Progress | None = None) -> None:
@@ -83,15 +88,24 @@ class Run:
         self.stages = stages
         self.progress: Progress = progress or Silence()
         self.counts = LayerCounts.of(problem.networks)
+        self.schemes = schemes_with(problem.settings.run.schemes)
+        self.searches = searches_of(self.schemes)
+        exact = any(search.response == "exact" for search in self.searches)
+        if exact and problem.designs.count > MOST_DESIGNS:
+            raise SettingsError(
+                f"scheme exact costs every design and must have at most {MOST_DESIGNS:,}",
+                got=f"{problem.designs.count:,}",
+                fix="narrow platform.space or platform.limits",
+            )
 
     def result(self) -> dict[str, Any]:
         """Search, train, choose, tune, test."""
-        for search in SEARCHES:
+        for search in self.searches:
             self._searched(search)
-        for search in SEARCHES:
+        for search in self.searches:
             for architecture in self._finalists(search):
                 self._trained(architecture)
-        chosen = [self._chosen(scheme) for scheme in SCHEMES]
+        chosen = [self._chosen(scheme) for scheme in self.schemes]
         for architecture in {c.architecture: None for c in chosen}:
             self._quantized(architecture, chosen)
         simulated = {c.scheme.key: self._simulated(c) for c in chosen}
@@ -145,6 +159,7 @@ class Run:
             objective=settings.objective.minimize,
             weight=settings.objective.weight if search.weighted else 0.0,
             settings=settings.agent,
+            response=RESPONSES[search.response](),
         )
 
     def _side(self, layers: tuple[Layer, ...], *, with_agent: bool) -> HardwareSide:
@@ -294,7 +309,7 @@ class Run:
         self.progress.stage("certified gap", 1)
         yield dict
         held = self._trained(self._choice(AWARE))["accuracy"] - settings.objective.tolerance
-        networks = {network: None for search in SEARCHES for network in self._finalists(search)}
+        networks = {network: None for search in self.searches for network in self._finalists(search)}
         holding = [n for n in networks if self._trained(n)["accuracy"] >= held - ROUNDING]
         joint = self._searched(JOINT)
         candidates = [
