@@ -187,6 +187,7 @@ class RunSettings(Group):
         threads: Threads of torch; part of what makes two runs equal.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
         precision: Of training: ``float32``, ``bfloat16``, or ``auto`` for the faster one.
+        schemes: Schemes carried out beside the four: ``alternation``, ``exact``.
         optimum: Whether the exact optimum of each hardware choice is computed beside the search.
         effort: Boxes of designs that each proof of a certified gap may price; 0 for no proofs.
         checkpoint_s: Seconds between checkpoints within a stage.
@@ -196,6 +197,7 @@ class RunSettings(Group):
     threads: int = Field(default=2, ge=1)
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    schemes: tuple[str, ...] = ()
     optimum: bool = True
     effort: int = Field(default=400, ge=0)
     checkpoint_s: float = Field(default=10.0, ge=0)

@@ -11,8 +11,6 @@ import typer
 from rhnas.cli.output import Json, emit, stderr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
@@ -24,6 +22,8 @@ TITLES = {
     "hardware_only": "hardware_only",
     "two_stage": "two_stage",
     "found": "rhnas (found)",
+    "alternation": "alternation",
+    "exact": "exact best response",
 }
 
 
@@ -36,6 +36,9 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Run directory; runs/NAME unless given.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue what is there, or start if nothing is.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Throw away what an earlier run left there.")] = False,
+    schemes: Annotated[
+        str, typer.Option(help="Beside the four: alternation, exact; short for run.schemes.")
+    ] = "",
     effort: Annotated[
         int | None,
         typer.Option(min=0, help="Boxes of designs per proof of the certified gap; short for run.effort."),
@@ -58,6 +61,8 @@ def search(
     from rhnas.study import open_study
 
     short = [] if effort is None else [f"run.effort={effort}"]
+    if schemes:
+        short.append(f"run.schemes={[name.strip() for name in schemes.split(',')]}")
     settings = load_settings(configuration, [*(overrides or []), *short])
     directory = out if out is not None else Path("runs") / Path(configuration).stem
     study = open_study(directory, settings, resume=resume, overwrite=overwrite)
@@ -82,12 +87,16 @@ def _workers(run: RunSettings) -> int:
 def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     from rich.table import Table
 
+    from rhnas.report.claims import claims
+
     table = Table(title=f"{result['task']}: accuracy on the test set, cost {result['how']}")
     table.add_column("scheme")
     table.add_column("accelerator")
     for name in ("accuracy", "cycles", "ms", "µJ", "EDP (µJ ms)", "EDP ratio"):
         table.add_column(name, justify="right")
     for key, title in TITLES.items():
+        if key not in result:
+            continue
         row = result[key]
         table.add_row(
             title,
@@ -105,34 +114,9 @@ def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     console.print(f"{result['feasible_designs']:,} realizable designs{optimum}")
     if result["found"]["cycles_simulated"] is None:
         console.print(f"Platform {result['platform']} has no simulator: every cost is its model's estimate.")
-    for line in certified(result):
-        console.print(line, soft_wrap=True)
+    for claim in claims(result):
+        console.print(f"proved: {claim}", soft_wrap=True)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
-
-
-def certified(result: Mapping[str, Any]) -> list[str]:
-    """What is proved about the pair found, a line per claim."""
-    proofs = result.get("certificate")
-    if proofs is None:
-        return []
-    designs = f"{result['feasible_designs']:,} accelerators"
-    lines = [f"certified: for its network none of {designs} costs {_less(proofs['hardware']['found'])}"]
-    if proofs["trained"] is not None:
-        pair = f"{proofs['trained']['networks']} trained networks that hold the accuracy"
-        lines.append(f"  of {pair}, on any accelerator, none costs {_less(proofs['trained'])}")
-    if proofs["candidates"] is not None:
-        some, every = proofs["candidates"], proofs["space"]
-        lines.append(
-            f"  error + lambda log cost, {some['objective']:.4f}, is at least {some['bound']:.4f} for the "
-            f"{some['networks']} candidates of the search, {every['bound']:.4f} for all networks of the space"
-        )
-    lines.append(f"  no network of the space with at least its MACs costs {_less(proofs['as_large'])}")
-    return lines
-
-
-def _less(proof: Mapping[str, Any]) -> str:
-    """By how much the bound allows something else to be cheaper."""
-    return "less" if proof["proved"] else f"less than 1/{1 + proof['gap']:.3f} of it"
 
 
 class _Bars:
