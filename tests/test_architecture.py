@@ -14,7 +14,7 @@ ROOT = Path(rhnas.__file__).parent
 LAYERS = [
     {"errors"},
     {"seeds", "files"},
-    {"workload", "provenance", "audit"},
+    {"workload", "provenance", "audit", "technology"},
     {"space", "nearest", "quantized"},
     {"platform", "toolchain", "relaxation"},
     {"settings", "explain", "pricing"},

@@ -44,31 +44,35 @@ class Counter:
 
 def accelerator_env(
     network: str = "resnet18",
-    space: str = "vta-intel",
+    space: str | None = None,
     objective: str = "edp",
     fpga: str | None = None,
     limits: dict[str, int] | None = None,
+    *,
+    platform: str = "vta",
 ) -> AcceleratorEnv:
     """The environment behind ``ENVIRONMENT``; its ``price`` is a ``Counter``.
 
     Args:
         network: A name of the zoo, or FILE.onnx.
-        space: Name of the design space.
+        space: Name of the design space; the platform's usual one if None.
         objective: ``latency``, ``energy`` or ``edp``.
         fpga: The part the design must fit.
         limits: Upper bounds in the platform's own names.
+        platform: Whose accelerators.
 
     Raises:
         SettingsError: An unknown name or limit.
     """
+    family = load_platform(platform)
     question = Question(
         network=load_network(network),
-        space=space,
+        space=space or family.spaces[0],
         objective=Objective(objective),
         fpga=fpga,
         limits=limits or {},
     )
-    task = Task(load_platform(), question)
+    task = Task(family, question)
     return AcceleratorEnv(task.context(BUDGET), Counter(task))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cached_property
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,8 @@ class Objective(StrEnum):
             >>> float(Objective.EDP.score(np.array(np.e), np.array(np.e)))
             2.0
         """
-        log_cycles, log_energy = np.log(cycles), np.log(energy_pj)
-        if self is Objective.LATENCY:
-            return np.asarray(log_cycles)
-        return np.asarray(log_energy if self is Objective.ENERGY else log_cycles + log_energy)
+        logs = {Objective.LATENCY: np.log(cycles), Objective.ENERGY: np.log(energy_pj)}
+        return np.asarray(logs[self] if self in logs else logs[Objective.LATENCY] + logs[Objective.ENERGY])
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,9 @@ class Cost:
         Returns:
             (cycles float64 (B, L), energy_pj float64 (B, L)); nan where there is no mapping.
         """
-        finite = np.where(np.isinf(mu), 0.0, mu)[:, None, None]
-        weighted = np.where(
-            np.isinf(mu)[:, None, None], self.energy_pj, self.cycles + finite * self.energy_pj
-        )
+        alone = np.isinf(mu)[:, None, None]
+        finite = np.where(alone, 0.0, mu[:, None, None])
+        weighted = np.where(alone, self.energy_pj, self.cycles + finite * self.energy_pj)
         best = weighted.argmin(axis=2)[:, :, None]  # (B, L, 1)
         cycles = np.take_along_axis(self.cycles, best, axis=2)[:, :, 0].astype(np.float64)
         energy = np.take_along_axis(self.energy_pj, best, axis=2)[:, :, 0]
@@ -123,12 +121,10 @@ class Cost:
             parts = [self.take(slice(at, at + designs)).totals(objective, weights) for at in starts]
             columns = ((part.cycles, part.energy_pj, part.mu) for part in parts)
             return Totals(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-        if objective is Objective.LATENCY:
-            mu = np.zeros(len(self.cycles))
-        elif objective is Objective.ENERGY:
-            mu = np.full(len(self.cycles), np.inf)
-        else:
+        if objective is Objective.EDP:
             mu = self._edp_mu(weight)
+        else:
+            mu = np.full(len(self.cycles), 0.0 if objective is Objective.LATENCY else np.inf)
         cycles, energy = self.at(mu)
         return Totals(
             (cycles * weight).sum(1) + self.launch_cycles,
@@ -193,6 +189,9 @@ class Outcome:
 class CostModel(ABC):
     """Predicts what layers cost on designs."""
 
+    fingerprint: str = ""
+    """All that costs depend on beside the options and the source files next to the model's own."""
+
     @abstractmethod
     def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
         """Cost of every design on every layer.
@@ -222,7 +221,8 @@ class CostModel(ABC):
             mu: Cycles per pJ; ``inf`` minimises energy.
 
         Returns:
-            L dictionaries in the model's own words, with a one-line ``text``; empty where there is none.
+            L dictionaries in the model's own words, with a one-line ``text``; where there is none,
+            ``infeasible`` with the reason, or nothing.
         """
         return [{} for _ in layers]
 
@@ -231,8 +231,16 @@ class Platform(ABC):
     """A family of accelerators: spaces, rules of every level, costs, and what can be built of them."""
 
     name: str
+    spaces: tuple[str, ...] = ()
+    """The names that ``space`` knows, the usual one first."""
     fpgas: tuple[str, ...] = ()
     """The parts that ``rules(fpga=...)`` knows."""
+    options: tuple[str, ...] = ()
+    """The options that ``cost_model`` takes."""
+    how: str = "modelled"
+    """Where its costs come from, in one word."""
+    expensive: bool = False
+    """Whether costs take too long for an optimum that nobody asked for."""
 
     @abstractmethod
     def parse(self, text: str) -> dict[str, int]:
@@ -256,7 +264,7 @@ class Platform(ABC):
 
     @abstractmethod
     def cost_model(self, **options: Any) -> CostModel:
-        """The cost model; options are the platform's own (VTA: technology, timing, schedule)."""
+        """The cost model; options are the platform's own."""
 
     @abstractmethod
     def rules(
@@ -354,19 +362,26 @@ class Platform(ABC):
 def load_platform(name: str = "vta") -> Platform:
     """The platform of that name, found by the entry point ``rhnas.platforms``.
 
+    Args:
+        name: Of the platform; ``NAME:FILE`` for one that is made from a file.
+
     Raises:
-        SettingsError: None of that name is installed.
+        SettingsError: None of that name is installed, or it needs a file and got none, or the reverse.
 
     Example:
         >>> load_platform("vta").name
         'vta'
     """
+    key, _, file = name.partition(":")
     found = {entry.name: entry for entry in entry_points(group="rhnas.platforms")}
-    if name not in found:
+    if key not in found:
         raise SettingsError(f"platform must be one of {sorted(found)}", got=name)
-    platform = found[name].load()()
+    factory = found[key].load()
+    if bool(signature(factory).parameters) != bool(file):
+        raise SettingsError("a platform that is made from a file, and no other, must be NAME:FILE", got=name)
+    platform = factory(*([Path(file)] if file else []))
     if not isinstance(platform, Platform):
-        raise SettingsError(f"the entry point {name!r} must name a Platform", got=type(platform).__name__)
+        raise SettingsError(f"the entry point {key!r} must name a Platform", got=type(platform).__name__)
     return platform
 
 
@@ -380,7 +395,6 @@ def feasible_designs(
     limits: Mapping[str, int] | None = None,
 ) -> FeasibleSet:
     """Designs of a space that meet the structural rules and every further level asked for."""
-    extra = platform.rules(layers=layers, chainable=chainable, fpga=fpga, limits=limits)
-    found = space.feasible(extra)
+    found = space.feasible(platform.rules(layers=layers, chainable=chainable, fpga=fpga, limits=limits))
     found.require_some()
     return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from rhnas.errors import InfeasibleDesignError
+from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.platform import CLOCK_MHZ, Cost, CostModel, Objective, Platform
 from rhnas.space import DesignBatch
 from rhnas.workload import Workload
@@ -97,6 +98,33 @@ class NetworkCost:
         }
 
 
+def cost_options(platform: Platform, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for a platform's cost model.
+
+    Args:
+        platform: Whose.
+        given: By name; None where the user said nothing.
+
+    Raises:
+        SettingsError: The platform's cost model has no such option.
+
+    Example:
+        >>> from rhnas.platform import load_platform
+        >>> cost_options(load_platform("systolic"), {"technology": "horowitz45", "timing": None})
+        {'technology': 'horowitz45'}
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        if name not in platform.options:
+            known = ", ".join(platform.options) or "no options at all"
+            raise SettingsError(
+                f"{name} must be an option of the cost model of platform {platform.name}",
+                got=value,
+                fix=f"it has {known}",
+            )
+    return chosen
+
+
 def price_network(
     platform: Platform,
     row: Mapping[str, int],
@@ -128,7 +156,7 @@ def price_network(
     batch, layers = DesignBatch.of(row), network.layers
     cost = model.evaluate(batch, layers)
     label = platform.label(row)
-    _require_mappings(cost, network, label)
+    _require_mappings(cost, network, label, partial(model.mappings, batch, layers, 0.0))
     mu = cost.totals(objective).mu
     cycles, energy_pj = cost.at(mu)
     terms = model.bound_terms(batch, layers)[:, 0]  # (terms, L)
@@ -155,12 +183,16 @@ def price_network(
     return NetworkCost(accelerator=label, layers=(*rows, launch), bound_cycles=int(terms.sum(axis=1).max()))
 
 
-def _require_mappings(cost: Cost, network: Workload, label: str) -> None:
+def _require_mappings(
+    cost: Cost, network: Workload, label: str, mappings: Callable[[], list[dict[str, Any]]]
+) -> None:
     without = [layer.name for layer, has in zip(network, cost.mapped[0], strict=True) if not has]
     if without:
         more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+        reasons = {how["infeasible"] for how in mappings() if "infeasible" in how}
+        why = f" ({'; '.join(sorted(reasons)[:NAMED])})" if reasons else ""
         raise InfeasibleDesignError(
             f"every layer of {network.name} must have a mapping",
-            got=f"none on {label} for {', '.join(without[:NAMED])}{more}",
+            got=f"none on {label} for {', '.join(without[:NAMED])}{more}{why}",
             fix="rhnas explain with the same --network and --accelerator says which change helps",
         )

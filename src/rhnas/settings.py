@@ -35,6 +35,8 @@ class TaskSettings(Group):
         train: Training images used, ``None`` for all beyond the validation part.
         validation: Images of the training set that choose and never train.
         test: Test images read once, after the choice; ``None`` for all.
+        classes: Outputs of the networks where the space's own number is not the data's.
+        skip_broken: Leave out pictures of a folder that cannot be decoded, each with a warning.
     """
 
     data: str = "digits"
@@ -42,6 +44,8 @@ class TaskSettings(Group):
     train: int | None = Field(default=None, ge=1)
     validation: int = Field(default=200, ge=1)
     test: int | None = Field(default=None, ge=1)
+    classes: int | None = Field(default=None, ge=2)
+    skip_broken: bool = False
 
 
 class PlatformSettings(Group):

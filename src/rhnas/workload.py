@@ -150,6 +150,30 @@ def layer_table(layers: Sequence[Layer]) -> IntArray:
     return np.array([layer.shape for layer in layers], dtype=np.int64).reshape(len(layers), len(SHAPE_FIELDS))
 
 
+def compulsory(layer: Layer) -> tuple[int, int, int]:
+    """(MACs, bytes read, bytes written) that no schedule avoids.
+
+    Example:
+        >>> compulsory(Layer(name="fc", channels=(512, 1000)))
+        (512000, 512512, 1000)
+    """
+    rows, columns = (
+        _pixels_read(size, kernel, stride, pad)
+        for size, kernel, stride, pad in zip(
+            layer.size, layer.kernel, layer.stride, layer.padding, strict=True
+        )
+    )
+    operands = 2 if layer.kind is LayerKind.ADD else 1
+    read = rows * columns * layer.channels[0] * operands + layer.parameters
+    return layer.macs, read, layer.output_size[0] * layer.output_size[1] * layer.channels[1]
+
+
+def _pixels_read(size: int, kernel: int, stride: int, pad: int) -> int:
+    outputs = (size + 2 * pad - kernel) // stride + 1
+    starts = range(-pad, -pad + outputs * stride, stride)
+    return len({pixel for start in starts for pixel in range(start, start + kernel) if 0 <= pixel < size})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """A network as layers in execution order.

@@ -77,6 +77,7 @@ class ToyPlatform(Platform):
     """The toy space as a platform."""
 
     name = "toy"
+    options = ("technology", "timing", "schedule")
 
     def __init__(self, space: Space) -> None:
         self._space = space

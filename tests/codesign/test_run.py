@@ -191,20 +191,20 @@ def test_cost_never_buys_accuracy_off() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wait_s", [4.0, 8.0, 12.0])
-def test_kill_9_on_the_real_thing(tiny: Settings, tmp_path: Path, wait_s: float) -> None:
+@pytest.mark.parametrize(("wait_s", "workers"), [(4.0, 1), (8.0, 1), (12.0, 1), (8.0, 2), (14.0, 2)])
+def test_kill_9_on_the_real_thing(tiny: Settings, tmp_path: Path, wait_s: float, workers: int) -> None:
     config = tmp_path / "tiny.toml"
     settings = parse_settings(tiny.to_toml(), ["run.optimum=false", "platform.fpga=xczu3eg"])
     config.write_text(settings.to_toml())
 
-    def command(name: str) -> list[str]:
-        out = str(tmp_path / name)
-        return [sys.executable, "-m", "rhnas", "search", str(config), "--out", out, "--resume", "--json"]
+    def command(name: str, workers: int) -> list[str]:
+        options = ["--out", str(tmp_path / name), "--resume", "--json", "--workers", str(workers)]
+        return [sys.executable, "-m", "rhnas", "search", str(config), *options]
 
-    whole = subprocess.run(command("whole"), capture_output=True, text=True, check=True)
-    process = subprocess.Popen(command("cut"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    whole = subprocess.run(command("whole", 1), capture_output=True, text=True, check=True)
+    process = subprocess.Popen(command("cut", workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(wait_s)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    resumed = subprocess.run(command("cut"), capture_output=True, text=True, check=True)
+    resumed = subprocess.run(command("cut", 1), capture_output=True, text=True, check=True)
     assert without_times(json.loads(resumed.stdout)) == without_times(json.loads(whole.stdout))

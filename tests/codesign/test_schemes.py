@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tests.codesign.test_run import run_killed_after, without_times
 
+from rhnas.codesign.experiment import Run
 from rhnas.codesign.problem import Problem
-from rhnas.codesign.run import Run, run
+from rhnas.codesign.run import run
 from rhnas.codesign.schemes import responses
 from rhnas.codesign.schemes.responses import NEGLIGIBLE, RESPONSES, TURNS, Moment
 from rhnas.codesign.schemes.table import FURTHER, SCHEMES, schemes_with, searches_of
@@ -98,7 +99,7 @@ def test_names_and_sizes_are_checked_before_anything_is_spent(
 ) -> None:
     with pytest.raises(SettingsError, match="did you mean alternation"):
         schemes_with(["alternations"])
-    monkeypatch.setattr("rhnas.codesign.run.MOST_DESIGNS", 10)
+    monkeypatch.setattr("rhnas.codesign.experiment.MOST_DESIGNS", 10)
     exact = parse_settings(tiny.to_toml(), ['run.schemes=["exact"]'])
     with pytest.raises(SettingsError, match="at most 10"):
         run(Study(tmp_path / "run", exact))

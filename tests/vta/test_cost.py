@@ -11,8 +11,9 @@ from rhnas.errors import SettingsError
 from rhnas.networks.zoo import load_network
 from rhnas.platform import Objective, load_platform
 from rhnas.space import DesignBatch
+from rhnas.technology import TECHNOLOGIES, Cited
 from rhnas.vta.cost import VtaCostModel
-from rhnas.vta.energy import EVENTS, TECHNOLOGIES, Cited, event_energy
+from rhnas.vta.energy import EVENTS, event_energy
 from rhnas.vta.mapping import Mapping, mapping_slack
 from rhnas.vta.spaces import DEFAULT
 from rhnas.vta.timing import PROFILES, TimingProfile

@@ -213,8 +213,8 @@ def identity(designs: FeasibleSet, costs: DesignCosts, options: Mapping[str, Any
         "layers": layer_table(costs.layers).tolist(),
         "weights": costs.weights.tolist(),
         "objective": str(costs.objective),
-        "model": [type(costs.model).__qualname__, _source_digest(costs.model)],
-        "options": {name: str(value) for name, value in options.items()},
+        "model": [type(costs.model).__qualname__, _source_digest(costs.model), costs.model.fingerprint],
+        "options": {name: str(value) for name, value in options.items() if name != "workers"},
     }
     return hashlib.sha256(canonical_json(described).encode()).hexdigest()[:32]
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rhnas.cli.output import Json, emit
+from rhnas.cli.output import Json, PlatformName, emit
 from rhnas.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,32 +22,40 @@ def cost(
     accelerator: Annotated[
         str, typer.Option(help="default, a vta_config.json, or KEY=VAL,KEY=VAL changes to the default.")
     ] = "default",
+    platform: PlatformName = "vta",
     schedule: Annotated[
-        str, typer.Option(help="best, or upstream: TVM's tilings for convolutions.")
-    ] = "best",
-    timing: Annotated[str, typer.Option(help="rhnas (our RTL) or public (the published RTL).")] = "rhnas",
-    technology: Annotated[str, typer.Option(help="Energy profile: dosa40 or horowitz45.")] = "dosa40",
+        str | None, typer.Option(help="best (usual), or upstream: TVM's tilings for convolutions.")
+    ] = None,
+    timing: Annotated[
+        str | None, typer.Option(help="rhnas (usual, our RTL) or public (the published RTL).")
+    ] = None,
+    technology: Annotated[
+        str | None, typer.Option(help="Energy profile: dosa40 (usual) or horowitz45.")
+    ] = None,
     objective: Annotated[str, typer.Option(help="What mappings minimise: latency, energy or edp.")] = "edp",
     json_output: Json = False,
 ) -> None:
     """Price a network on an accelerator, layer by layer, beside its physical bound.
 
     Example: rhnas cost --network resnet18 --accelerator LOG_BLOCK_IN=5,LOG_WGT_BUFF_SIZE=17
+
+    Example: rhnas cost --network resnet18 --platform systolic --accelerator ROWS=32,WEIGHT_KIB=48
     """
     from rhnas.networks.zoo import load_network
     from rhnas.platform import Objective, load_platform
-    from rhnas.pricing import price_network
+    from rhnas.pricing import cost_options, price_network
 
     if objective not in list(Objective):
         raise SettingsError(f"objective must be one of {[str(o) for o in Objective]}", got=objective)
-    platform = load_platform()
-    model = platform.cost_model(technology=technology, timing=timing, schedule=schedule)
-    row, workload = platform.parse(accelerator), load_network(network)
-    priced = price_network(platform, row, workload, model, Objective(objective))
-    emit(priced.to_json(), json_output, lambda console: _print(console, workload.name, priced))
+    family = load_platform(platform)
+    given = {"technology": technology, "timing": timing, "schedule": schedule}
+    model = family.cost_model(**cost_options(family, given))
+    row, workload = family.parse(accelerator), load_network(network)
+    priced = price_network(family, row, workload, model, Objective(objective))
+    emit(priced.to_json(), json_output, lambda console: _print(console, workload.name, priced, family.how))
 
 
-def _print(console: Console, network: str, priced: NetworkCost) -> None:
+def _print(console: Console, network: str, priced: NetworkCost, how: str) -> None:
     console.print(f"[bold]{escape(network)}[/] on [bold]{priced.accelerator}[/]", soft_wrap=True)
     console.print(
         f"{priced.cycles:,} cycles, {priced.latency_ms:.3f} ms, {priced.energy_uj:,.1f} uJ, "
@@ -57,7 +65,7 @@ def _print(console: Console, network: str, priced: NetworkCost) -> None:
     use = priced.bound_cycles / priced.cycles
     console.print(f"{priced.macs:,} MACs; bound {priced.bound_cycles:,} cycles, {use:.1%} of the total\n")
     console.print(_table(priced))
-    console.print("share: of all cycles; use: bound / cycles. All costs are modelled.", style="dim")
+    console.print(f"share: of all cycles; use: bound / cycles. All costs are {how}.", style="dim")
 
 
 def _table(priced: NetworkCost) -> Table:

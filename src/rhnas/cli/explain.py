@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rhnas.cli.output import Json, emit
+from rhnas.cli.output import Json, PlatformName, emit
 
 if TYPE_CHECKING:
     from rhnas.explain import Explanation
@@ -20,10 +20,14 @@ SHOWN = 3
 
 
 def explain(
+    *,
     accelerator: Annotated[
         str, typer.Option(help="default, a vta_config.json, or KEY=VAL,KEY=VAL changes to the default.")
     ],
-    space: Annotated[str, typer.Option(help="Where fixes are sought: vta-intel or vta.")] = "vta-intel",
+    platform: PlatformName = "vta",
+    space: Annotated[
+        str | None, typer.Option(help="Where fixes are sought: vta-intel (usual), vta, systolic.")
+    ] = None,
     fpga: Annotated[str | None, typer.Option(help="A part it must fit: xc7z020, xczu3eg, LFE5U-85F.")] = None,
     network: Annotated[
         str | None, typer.Option(help="A network whose layers must run: a zoo name or FILE.onnx.")
@@ -33,14 +37,16 @@ def explain(
     """Say whether an accelerator can be built; if not, which rule it breaks and the nearest fix.
 
     Example: rhnas explain --accelerator LOG_ACC_BUFF_SIZE=18
+
+    Example: rhnas explain --platform systolic --accelerator ROWS=48 --network resnet18
     """
     from rhnas.explain import explain as judge
     from rhnas.platform import load_platform
 
-    platform = load_platform()
-    row, within = platform.parse(accelerator), platform.space(space)
+    family = load_platform(platform)
+    row, within = family.parse(accelerator), family.space(space or family.spaces[0])
     layers = _layers(network)
-    found = judge(platform, row, within, fpga=fpga, layers=layers)
+    found = judge(family, row, within, fpga=fpga, layers=layers)
     emit(found.to_json(), json_output, lambda console: _print(console, found))
     if not found.realizable:
         raise typer.Exit(1)

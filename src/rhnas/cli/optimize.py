@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from rhnas.cli.output import Json, emit, stderr
+from rhnas.cli.output import Json, PlatformName, emit, stderr
 from rhnas.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def optimize(
     agent: Annotated[
         str, typer.Option(help="ppo, local_search, ...; docs/agents.md lists all, a wrong name too.")
     ] = "ppo",
-    space: Annotated[str, typer.Option(help="vta-intel or vta.")] = "vta-intel",
+    platform: PlatformName = "vta",
+    space: Annotated[str | None, typer.Option(help="vta-intel (usual), vta, systolic.")] = None,
     objective: Annotated[str, typer.Option(help="latency, energy or edp.")] = "edp",
     fpga: Annotated[str | None, typer.Option(help="A part it must fit: xc7z020, xczu3eg, LFE5U-85F.")] = None,
     limit: Annotated[str, typer.Option(help="Upper bounds: macs=256,bus_bits=64,sram_kib=448.")] = "",
@@ -37,33 +38,56 @@ def optimize(
     effort: Annotated[
         int | None, typer.Option(min=1, help="Most boxes the proof may price; all it takes if not given.")
     ] = None,
+    optimum: Annotated[
+        bool | None,
+        typer.Option(help="Whether to find the exact optimum as well; usual where costs are cheap."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Questions at once to a command; the results stay the same.")
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Search the accelerator alone, for a fixed network; print the gap to the exact optimum.
 
     Example: rhnas optimize --network resnet18 --agent hill_climbing --space vta-intel --objective edp
+
+    Example: rhnas optimize --network resnet18 --platform systolic --agent local_search
+
+    Example: rhnas optimize --network resnet20 --platform command:chip.toml --workers 8
     """
     from rhnas.networks.zoo import load_network
     from rhnas.optimize import BUDGET, Question, Task
     from rhnas.optimize import optimize as run
     from rhnas.platform import Objective, load_platform
+    from rhnas.pricing import cost_options
 
     if objective not in list(Objective):
         raise SettingsError(f"objective must be one of {[str(o) for o in Objective]}", got=objective)
+    family = load_platform(platform)
     question = Question(
         network=load_network(network),
-        space=space,
+        space=space or family.spaces[0],
         objective=Objective(objective),
         fpga=fpga,
         limits=parse_limits(limit),
+        options=cost_options(family, {"workers": workers}),
     )
-    task = Task(load_platform(), question)
+    task = Task(family, question)
     if budget is None:
         budget = task.designs.count if agent == "exhaustive" else BUDGET
     searcher = task.agent(agent, seed)
     with _bar(agent) as searched, _bar("exact optimum") as swept:
-        answer = run(task, searcher, budget=budget, effort=effort, progress=searched, sweep_progress=swept)
-    found = {**answer.to_json(), "agent": agent, "network": network, "space": space, "seed": seed}
+        answer = run(
+            task,
+            searcher,
+            budget=budget,
+            yardstick=not family.expensive if optimum is None else optimum,
+            effort=effort,
+            progress=searched,
+            sweep_progress=swept,
+        )
+    names = {"agent": agent, "network": network, "platform": platform, "space": question.space, "seed": seed}
+    found = {**answer.to_json(), **names}
     emit(found, json_output, lambda console: _print(console, task, answer))
 
 
@@ -112,7 +136,8 @@ def _print(console: Console, task: Task, answer: Answer) -> None:
     table = Table("", "accelerator", "cycles", "ms", "uJ", "uJ ms", box=None, pad_edge=False)
     _row(table, task, "default", answer.default)
     _row(table, task, "found", answer.best)
-    _row(table, task, "optimum", answer.optimum)
+    if answer.optimum is not None:
+        _row(table, task, "optimum", answer.optimum)
     console.print(table)
     if answer.default is not None:
         latency = answer.default.latency_ms / answer.best.latency_ms
@@ -129,7 +154,7 @@ def _print(console: Console, task: Task, answer: Answer) -> None:
     )
     if answer.unrealizable:
         console.print(f"proposals that could not be built, withheld and not counted: {answer.unrealizable:,}")
-    console.print("All costs are modelled.", style="dim")
+    console.print(f"All costs are {task.platform.how}.", style="dim")
 
 
 def _row(table: Table, task: Task, name: str, priced: PricedDesign | None) -> None:

@@ -12,6 +12,11 @@ from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 
+PlatformName = Annotated[
+    str, typer.Option("--platform", help="vta, systolic, command:FILE.toml or table:FILE.csv.")
+]
+"""Whose accelerators; docs/platforms.md."""
+
 stderr = Console(stderr=True, highlight=False)
 """Progress and warnings go here."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,9 @@ from rhnas.cli.output import Json, emit, stderr
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from rhnas.settings import RunSettings
 
 TITLES = {
     "baseline": "nas_only (baseline)",
@@ -43,6 +47,10 @@ def search(
         Path | None,
         typer.Option(metavar="DIR", help="Take the baselines' networks from a finished run on another chip."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Searches or trainings at a time; cores / run.threads unless given."),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Search a network and the accelerator it runs on together, beside three baselines.
@@ -62,13 +70,18 @@ def search(
         from rhnas.codesign.run import run
 
         with _Bars() as bars:
-            run(study, bars, reuse)
+            run(study, bars, reuse, workers or _workers(settings.run))
     if not (directory / "report.html").exists():
         from rhnas.report.render import render
 
         render(directory)
     result = study.result()
     emit(result, json_output, lambda console: _print(console, result, directory))
+
+
+def _workers(run: RunSettings) -> int:
+    """As many as the cores carry; a GPU carries one."""
+    return 1 if run.device != "cpu" else max(1, len(os.sched_getaffinity(0)) // run.threads)
 
 
 def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
@@ -99,6 +112,8 @@ def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     gap = result["found"]["gap"]
     optimum = "" if gap is None else f"; its hardware is {100 * gap:.2f}% above the exact optimum"
     console.print(f"{result['feasible_designs']:,} realizable designs{optimum}")
+    if result["found"]["cycles_simulated"] is None:
+        console.print(f"Platform {result['platform']} has no simulator: every cost is its model's estimate.")
     for claim in claims(result):
         console.print(f"proved: {claim}", soft_wrap=True)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
@@ -118,26 +133,54 @@ class _Bars:
             TextColumn("{task.fields[note]}"),
             console=stderr,
         )
-        self._task: Any = None
+        self._lines: list[_Line] = [_Line(self._progress)]
 
     def __enter__(self) -> _Bars:
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._finish()
+        for line in self._lines:
+            line.fill()
         self._progress.stop()
 
-    def _finish(self) -> None:
+    def stage(self, name: str, total: int) -> None:
+        """A new bar; the one before is full."""
+        self._lines[0].stage(name, total)
+
+    def update(self, done: int, note: str) -> None:
+        """Move the bar."""
+        self._lines[0].update(done, note)
+
+    def beside(self) -> _Line:
+        """Bars that move at the same time."""
+        self._lines.append(_Line(self._progress))
+        return self._lines[-1]
+
+
+class _Line:
+    """The bars of stages that follow each other."""
+
+    def __init__(self, progress: RichProgress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def fill(self) -> None:
+        """The stage has ended."""
         if self._task is not None:
             total = next(task.total for task in self._progress.tasks if task.id == self._task)
             self._progress.update(self._task, completed=total)
 
     def stage(self, name: str, total: int) -> None:
         """A new bar; the one before is full."""
-        self._finish()
+        self.fill()
         self._task = self._progress.add_task(name, total=total, note="")
 
     def update(self, done: int, note: str) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=done, note=note)
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, note=note)
+
+    def beside(self) -> _Line:
+        """Bars that move at the same time."""
+        return _Line(self._progress)

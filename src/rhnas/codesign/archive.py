@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rhnas.errors import SettingsError
+from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import CostTable, LayerCounts
 from rhnas.platform import Cost, CostModel, Objective, Totals
@@ -78,6 +78,12 @@ class Archive:
 
     def _append(self, block: Cost) -> None:
         """Keep few large blocks: neighbours of like size become one, as in a binary counter."""
+        if not block.mapped.all():
+            raise InfeasibleDesignError(
+                "every design of a joint search must have a mapping for every layer of the network space",
+                got=f"{int((~block.mapped.all(axis=1)).sum())} of {len(block.mapped)} designs without",
+                fix='let a rule of the platform mask them: infeasible = "mask" where a command tells',
+            )
         self._blocks.append(block)
         while len(self._blocks) > 1 and _size(self._blocks[-2]) <= 2 * _size(self._blocks[-1]):
             self._blocks[-2:] = [_joined(self._blocks[-2:])]

@@ -104,10 +104,9 @@ class CoDesign:
 
     def _turn(self, weights: FloatArray) -> FloatArray:
         """The hardware side answers; alpha gets the table of the designs that count."""
-        first = self.networks.settings.warmup * self.networks.batches.per_epoch
         moment = Moment(
             weights=weights,
-            share=(self.networks.position - first) / (self.networks.steps - first),
+            share=self.networks.learnt,
             likeliest=lambda: self.weights_of(self.networks.strategy.derive()),
         )
         proposed, rows = self.response.turn(self.hardware, moment, self.settings)

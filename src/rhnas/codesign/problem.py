@@ -13,16 +13,20 @@ from rhnas.agents.base import SearchContext
 from rhnas.agents.features import search_context
 from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.nas.arithmetic import Arithmetic
-from rhnas.nas.data.dataset import DataSet
+from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.nas.data.load import task_data
 from rhnas.networks.spaces.base import Architecture, NetworkSpace
 from rhnas.networks.spaces.registry import network_space
 from rhnas.platform import CostModel, Platform, Totals, feasible_designs, load_platform
+from rhnas.pricing import cost_options
 from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
-from rhnas.settings import Settings
+from rhnas.settings import PlatformSettings, Settings
 from rhnas.space import DesignBatch, FeasibleSet, Space
 from rhnas.workload import FloatArray, IntArray, Layer, Workload
+
+PRICED = "priced"
+"""Stands for the technology where the platform says what energy is and has no profiles to choose from."""
 
 LEVELS = ("structural", "mapping", "chainable")
 """Levels of realizability that every design of a search meets; limits and FPGA come on top where given."""
@@ -60,16 +64,19 @@ class Problem:
         device = device_of(settings)
         platform = load_platform(settings.platform.name)
         space = platform.space(settings.platform.space)
-        networks = network_space(settings.task.space)
+        networks = network_space(settings.task.space, settings.task.classes)
         data = task_data(settings, networks.picture)
         if len(data.classes) != networks.classes:
             raise SettingsError(
                 f"the networks of space {networks.name!r} must have one output per class",
                 got=f"{networks.classes} outputs, {len(data.classes)} classes in {data.name}",
+                fix=f"set task.classes={len(data.classes)}",
             )
-        for technology in settings.platform.technologies:
-            platform.cost_model(technology=technology, **_cost_options(settings))
-        data = replace(data, train=data.train.to(device), validation=data.validation.to(device))
+        for technology in _technologies(settings, platform):
+            platform.cost_model(**_cost_options(settings, platform, technology))
+        data = replace(
+            data, train=_near(data.train, device), validation=_near(data.validation, device), device=device
+        )
         designs = _designs(settings, platform, space, networks.layers)
         return cls(settings, platform, space, networks, designs, data)
 
@@ -96,15 +103,19 @@ class Problem:
     @cached_property
     def model(self) -> CostModel:
         """The cost model that is searched with: the first technology."""
-        return self.models[self.settings.platform.technologies[0]]
+        return self.models[self.technologies[0]]
+
+    @property
+    def technologies(self) -> tuple[str, ...]:
+        """Energy profiles by name, the one searched with first; ``PRICED`` where the platform has none."""
+        return _technologies(self.settings, self.platform)
 
     @cached_property
     def models(self) -> dict[str, CostModel]:
         """Cost models by technology."""
-        options = _cost_options(self.settings)
         return {
-            name: self.platform.cost_model(technology=name, **options)
-            for name in self.settings.platform.technologies
+            name: self.platform.cost_model(**_cost_options(self.settings, self.platform, name))
+            for name in self.technologies
         }
 
     @cached_property
@@ -143,7 +154,7 @@ class Problem:
 
     def simulated_cycles(self, design: IntArray, network: Workload | QuantizedNetwork) -> int | None:
         """Cycles of one network on one design in simulation; None where the platform cannot tell."""
-        options = {"technology": self.settings.platform.technologies[0], **_cost_options(self.settings)}
+        options = _cost_options(self.settings, self.platform, self.technologies[0])
         objective = self.settings.objective.minimize
         cycles = self.platform.simulated_cycles(self.row(design), network, objective, **options)
         return None if cycles is None else int(cycles.sum())
@@ -182,6 +193,17 @@ YARDSTICK_CHUNK = 1 << 13
 """Designs costed at a time when all are; bounds the memory."""
 
 
+NEAR_SHARE = 0.5
+"""Of a GPU's free memory, that a part of the data set may fill; larger ones are copied batch by batch."""
+
+
+def _near(part: Part, device: torch.device) -> Part:
+    """A part on the device where it leaves room for the networks."""
+    if device.type == "cuda" and part.pictures.nbytes > NEAR_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return part
+    return part.to(device)
+
+
 def device_of(settings: Settings) -> torch.device:
     """The device asked for.
 
@@ -198,8 +220,19 @@ def device_of(settings: Settings) -> torch.device:
     return torch.device(wanted)
 
 
-def _cost_options(settings: Settings) -> dict[str, str]:
-    return {"timing": settings.platform.timing, "schedule": settings.platform.schedule}
+def _technologies(settings: Settings, platform: Platform) -> tuple[str, ...]:
+    return settings.platform.technologies if "technology" in platform.options else (PRICED,)
+
+
+def _cost_options(settings: Settings, platform: Platform, technology: str) -> dict[str, str]:
+    """Options of the cost model; what the platform lacks is left out where the user did not ask for it."""
+    asked, usual = settings.platform, PlatformSettings()
+    given = {
+        name: None if name not in platform.options and value == getattr(usual, name) else value
+        for name, value in (("timing", asked.timing), ("schedule", asked.schedule))
+    }
+    named = None if technology == PRICED else technology
+    return cost_options(platform, {"technology": named, **given})
 
 
 def _designs(settings: Settings, platform: Platform, space: Space, layers: tuple[Layer, ...]) -> FeasibleSet:

@@ -105,11 +105,8 @@ def scheme_row(problem: Problem, chosen: Chosen, accuracy: float, accuracy_int8:
     settings = problem.settings
     workload = problem.workload(chosen.architecture)
     row = problem.row(chosen.design)
-    costs = {
-        name: _cost(problem, chosen, name, settings.platform.clock_mhz)
-        for name in settings.platform.technologies
-    }
-    first = costs[settings.platform.technologies[0]]
+    costs = {name: _cost(problem, chosen, name, settings.platform.clock_mhz) for name in problem.technologies}
+    first = costs[problem.technologies[0]]
     objective = settings.objective.minimize
     totals = problem.totals(chosen.design, workload)
     score = float(objective.score(totals.cycles, totals.energy_pj)[0])

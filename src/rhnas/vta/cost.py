@@ -13,11 +13,12 @@ from rhnas.errors import SettingsError
 from rhnas.platform import Cost
 from rhnas.relaxation import RelaxableCostModel
 from rhnas.space import DesignBatch
+from rhnas.technology import technology_named
 from rhnas.vta.cost_hulls import Hulls, in_threads, pieces_of
 from rhnas.vta.cost_kernel import all_rows, evaluate_pairs, hull_rows, price_tiles
 from rhnas.vta.cost_price import LAWS, Laws, LawsRecord, Price
 from rhnas.vta.cost_stairs import CODES_AT, FIXED_EVENTS, SEARCH, fixed_energy
-from rhnas.vta.energy import EVENTS, event_energy, technology_named
+from rhnas.vta.energy import EVENTS, event_energy
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.mapping_nest import BEST, UPSTREAM, nests_of
 from rhnas.vta.rules import (
@@ -34,7 +35,7 @@ from rhnas.vta.rules import (
     macs_per_cycle,
 )
 from rhnas.vta.timing import INSTRUCTION_BYTES, TimingProfile, profile_named
-from rhnas.workload import FloatArray, IntArray, Layer, LayerKind
+from rhnas.workload import FloatArray, IntArray, Layer, compulsory
 
 SCHEDULES = {"best": BEST, "upstream": UPSTREAM}
 
@@ -122,6 +123,7 @@ class VtaCostModel(RelaxableCostModel):
         if schedule not in SCHEDULES:
             raise SettingsError(f"schedule must be one of {sorted(SCHEDULES)}", got=schedule)
         self.technology = technology_named(technology)
+        self.fingerprint = repr(self.technology)
         self.timing: TimingProfile = profile_named(timing)
         self.schedule, self._schedule = schedule, SCHEDULES[schedule]
 
@@ -316,27 +318,3 @@ def room_of(batch: DesignBatch) -> IntArray:
     """Depths of inp, wgt, acc and uop in tensors, int64 (B, 4)."""
     depth = DerivedDepths.of(batch)
     return np.int64(1) << np.stack([depth.inp, depth.wgt, depth.acc, depth.uop], axis=1)
-
-
-def compulsory(layer: Layer) -> tuple[int, int, int]:
-    """(MACs, bytes read, bytes written) that no schedule avoids.
-
-    Example:
-        >>> compulsory(Layer(name="fc", channels=(512, 1000)))
-        (512000, 512512, 1000)
-    """
-    rows, columns = (
-        _pixels_read(size, kernel, stride, pad)
-        for size, kernel, stride, pad in zip(
-            layer.size, layer.kernel, layer.stride, layer.padding, strict=True
-        )
-    )
-    operands = 2 if layer.kind is LayerKind.ADD else 1
-    read = rows * columns * layer.channels[0] * operands + layer.parameters
-    return layer.macs, read, layer.output_size[0] * layer.output_size[1] * layer.channels[1]
-
-
-def _pixels_read(size: int, kernel: int, stride: int, pad: int) -> int:
-    outputs = (size + 2 * pad - kernel) // stride + 1
-    starts = range(-pad, -pad + outputs * stride, stride)
-    return len({pixel for start in starts for pixel in range(start, start + kernel) if 0 <= pixel < size})

@@ -14,7 +14,7 @@ from rhnas.vta.config import AcceleratorConfig, parse_accelerator, row_name
 from rhnas.vta.fpga import PARTS, fpga_named
 from rhnas.vta.resources import fpga_rules
 from rhnas.vta.rules import CHAINABLE, KEYS, limit_rules
-from rhnas.vta.spaces import DEFAULT, space_named
+from rhnas.vta.spaces import DEFAULT, SPACES, space_named
 from rhnas.workload import FloatArray, IntArray, Layer, Workload
 
 
@@ -28,6 +28,8 @@ class VtaPlatform(Platform):
     """
 
     name = "vta"
+    spaces = tuple(SPACES)
+    options = ("technology", "timing", "schedule")
     fpgas = tuple(PARTS)
 
     def parse(self, text: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ from rhnas.codesign.hardware import HardwareSide
 from rhnas.settings import AgentSettings
 from rhnas.workload import FloatArray, IntArray
 
-JOINT_SHARE = 0.7
+JOINT_SHARE = 0.5
 """Of the evaluations, spent while alpha moves; the rest answers fixed networks at the end."""
 TURNS = 4
 """Of alternation: so often a design is held while alpha moves."""
@@ -75,8 +75,9 @@ class AgentResponse(Response):
     def turn(
         self, hardware: HardwareSide, moment: Moment, settings: AgentSettings
     ) -> tuple[FloatArray, IntArray]:
-        """A batch of proposals for the expected network."""
-        budget = max(1, int(JOINT_SHARE * settings.evaluations))
+        """A batch of proposals for the expected network; evaluations are spent as evenly as alpha moves."""
+        most = max(1, int(JOINT_SHARE * settings.evaluations))
+        budget = min(most, int(most * moment.share) + settings.batch)
         proposed = hardware.turn(moment.weights, settings.batch, budget)
         return proposed, hardware.best(moment.weights, settings.archive)
 
