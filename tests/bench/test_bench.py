@@ -1,6 +1,8 @@
 """The benchmark on a problem small enough to check by hand and by enumeration."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from rhnas.bench.schemes.registry import TABULAR, tabular_scheme
 from rhnas.bench.summary import paired
 from rhnas.bench.tables import SizesPredictor, all_networks, table_path, trained_sizes
 from rhnas.bench.yardstick import exact_front, front_share, hypervolume, yardstick
-from rhnas.errors import DataError, SettingsError
+from rhnas.errors import DataError, RhnasError, SettingsError
 from rhnas.files import find_data
 from rhnas.networks.spaces.registry import network_space
 from rhnas.networks.spaces.residual import ResidualSettings, ResidualSpace, StageSettings
@@ -45,21 +47,23 @@ def tiny_accuracy(space) -> np.ndarray:
     return 80 + values / 3
 
 
+TINY = Benchmark(
+    name="tiny",
+    networks="digits",
+    accuracy=tiny_accuracy,
+    space="vta-intel",
+    limits={"macs": 128, "sram_kib": 160},
+    span=(83.0, 87.0),
+    thresholds=(84.0, 86.0),
+    about="a test",
+)
+
+
 @pytest.fixture(scope="module")
 def tiny() -> TabularProblem:
-    benchmark = Benchmark(
-        name="tiny",
-        networks="digits",
-        accuracy=tiny_accuracy,
-        space="vta-intel",
-        limits={"macs": 128, "sram_kib": 160},
-        span=(83.0, 87.0),
-        thresholds=(84.0, 86.0),
-        about="a test",
-    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(problems, "network_space", lambda _: SPACE)
-        return TabularProblem.of(benchmark)
+        return TabularProblem.of(TINY)
 
 
 def test_the_yardstick_is_that_of_enumeration(tiny):
@@ -219,3 +223,57 @@ def test_paired_seeds():
     assert paired(ours, theirs) < 1e-3
     assert paired(ours, np.full(20, np.inf)) < 1e-3
     assert paired(ours, theirs[:3]) is None
+
+
+def journal_of(folder) -> dict[tuple[str, int], dict]:
+    """Finished units as they lie on disk, without seconds."""
+    rows = map(json.loads, (folder / "digits-sizes.jsonl").read_text().splitlines())
+    return {(row["scheme"], row["seed"]): without_seconds(row) for row in rows}
+
+
+def without_seconds(row: dict) -> dict:
+    return row | {"runs": [run | {"seconds": 0} for run in row["runs"]]}
+
+
+@pytest.fixture
+def tiny_workers(tiny, monkeypatch):
+    """Worker processes that play the tiny problem; the parent never plays a unit itself."""
+    monkeypatch.setattr(playing.TabularProblem, "of", lambda _: tiny)
+    monkeypatch.setattr(playing, "_prepare", prepare_tiny)
+
+
+def test_two_workers_give_what_one_gives(tiny_workers, tmp_path):
+    serial = bench(plan(), tmp_path / "serial", resume=False, progress=lambda *_: None)
+    parallel = bench(plan(), tmp_path / "parallel", workers=2, resume=False, progress=lambda *_: None)
+    assert journal_of(tmp_path / "serial") == journal_of(tmp_path / "parallel")
+    assert [without_seconds(row) for row in serial["runs"]] == [
+        without_seconds(row) for row in parallel["runs"]
+    ]
+
+
+def test_a_killed_worker_loses_nothing(tiny_workers, tmp_path, monkeypatch):
+    whole = bench(plan(seeds=3), tmp_path / "whole", resume=False, progress=lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(playing, "_play", play_or_die)
+        with pytest.raises(RhnasError, match="every worker must live"):
+            bench(plan(seeds=3), tmp_path / "cut", workers=2, resume=False, progress=lambda *_: None)
+    kept = journal_of(tmp_path / "cut")
+    assert 0 < len(kept) < len(whole["runs"])
+    again = bench(plan(seeds=3), tmp_path / "cut", resume=True, progress=lambda *_: None)
+    for unit, row in kept.items():
+        assert journal_of(tmp_path / "cut")[unit] == row
+    assert [without_seconds(row) for row in again["runs"]] == [without_seconds(row) for row in whole["runs"]]
+
+
+def prepare_tiny(_name: str) -> None:
+    """What a worker does first, in a process of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(problems, "network_space", lambda _: SPACE)
+        playing._problem.append(TabularProblem.of(TINY))
+
+
+def play_or_die(scheme: str, seed: int, budget: Budget) -> dict:
+    """A unit; with the last seed the process ends as if it had been killed."""
+    if seed == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return play(playing._problem[0], scheme, seed, budget)
