@@ -14,6 +14,7 @@ import numpy as np
 
 from rhnas.errors import CheckpointError, DataError, MissingToolError, RhnasError, SettingsError
 from rhnas.files import canonical_json, locked, read_json, replacing, write_json
+from rhnas.networks.spaces.base import NetworkSpace
 from rhnas.networks.spaces.registry import network_space
 from rhnas.platform import Platform, load_platform
 from rhnas.pricing import cost_options
@@ -162,9 +163,13 @@ class Design:
         """
         from rhnas.nas.data.load import task_data
 
-        space = network_space(self.settings.task.space)
+        space = _space_of(self.settings)
         part = task_data(self.settings, space.picture).read_test()
         return Pictures(pixels=part.pictures.numpy(), labels=part.labels.numpy())
+
+
+def _space_of(settings: Settings) -> NetworkSpace:
+    return network_space(settings.task.space, settings.task.classes)
 
 
 def _require_same_run(directory: Path, settings: Settings, result: Mapping[str, Any], scheme: str) -> None:
@@ -184,7 +189,7 @@ def _require_same_run(directory: Path, settings: Settings, result: Mapping[str, 
 def _require_named_network(
     path: Path, network: QuantizedNetwork, settings: Settings, entry: Mapping[str, Any]
 ) -> None:
-    named: Workload = network_space(settings.task.space).workload(tuple(entry["options"]))
+    named: Workload = _space_of(settings).workload(tuple(entry["options"]))
     if network.workload.layers == named.layers:
         return
     got = next(
@@ -289,7 +294,7 @@ def _some_pixels(design: Design) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], s
     try:
         return design.test.pixels[:CHECKED_PICTURES], "the first of the test part"
     except DataError as error:
-        shape = network_space(design.settings.task.space).picture
+        shape = _space_of(design.settings).picture
         return np.zeros((1, *shape), np.uint8), f"zeros: {error.what}"
 
 

@@ -35,6 +35,8 @@ class TaskSettings(Group):
         train: Training images used, ``None`` for all beyond the validation part.
         validation: Images of the training set that choose and never train.
         test: Test images read once, after the choice; ``None`` for all.
+        classes: Outputs of the networks where the space's own number is not the data's.
+        skip_broken: Leave out pictures of a folder that cannot be decoded, each with a warning.
     """
 
     data: str = "digits"
@@ -42,6 +44,8 @@ class TaskSettings(Group):
     train: int | None = Field(default=None, ge=1)
     validation: int = Field(default=200, ge=1)
     test: int | None = Field(default=None, ge=1)
+    classes: int | None = Field(default=None, ge=2)
+    skip_broken: bool = False
 
 
 class PlatformSettings(Group):
@@ -183,7 +187,9 @@ class RunSettings(Group):
         threads: Threads of torch; part of what makes two runs equal.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
         precision: Of training: ``float32``, ``bfloat16``, or ``auto`` for the faster one.
+        schemes: Schemes carried out beside the four: ``alternation``, ``exact``.
         optimum: Whether the exact optimum of each hardware choice is computed beside the search.
+        effort: Boxes of designs that each proof of a certified gap may price; 0 for no proofs.
         checkpoint_s: Seconds between checkpoints within a stage.
     """
 
@@ -191,7 +197,9 @@ class RunSettings(Group):
     threads: int = Field(default=2, ge=1)
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    schemes: tuple[str, ...] = ()
     optimum: bool = True
+    effort: int = Field(default=400, ge=0)
     checkpoint_s: float = Field(default=10.0, ge=0)
 
 

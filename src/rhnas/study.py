@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ CONFIG = "config.toml"
 TRIALS = "trials.jsonl"
 CHECKPOINT = "checkpoint.pt"
 RESULT = "result.json"
+PARTS = "workers"
 
 
 class Study:
@@ -156,8 +158,17 @@ class Study:
         """
         return read_json(self.directory / RESULT)
 
+    def part(self, stage: str) -> Study:
+        """A study for one stage, beneath this one; see ``Crew``."""
+        return Study(self.directory / PARTS / stage.replace("/", "-"), self.settings)
+
+    def drop_parts(self) -> None:
+        """Remove the studies of single stages."""
+        shutil.rmtree(self.directory / PARTS, ignore_errors=True)
+
     def clear(self) -> None:
         """Remove what an earlier run of this kind left, and nothing else."""
+        self.drop_parts()
         for name in (RESULT, CHECKPOINT, f"{CHECKPOINT}.corrupt", TRIALS, "report.html", "verify.json"):
             (self.directory / name).unlink(missing_ok=True)
         write_atomically(self.directory / CONFIG, self.settings.to_toml())

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rhnas.codesign.experiment import Run
 from rhnas.codesign.loop import CoDesign
 from rhnas.codesign.problem import Problem
-from rhnas.codesign.run import Run
 from rhnas.codesign.schemes.table import AWARE, JOINT
 from rhnas.codesign.settle import neighbours
 from rhnas.codesign.stages import Stages

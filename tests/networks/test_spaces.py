@@ -250,3 +250,14 @@ def test_wrong_settings_are_refused():
         network_space("digit")
     with pytest.raises(SettingsError, match="one option index below each of"):
         network_space("digits").workload((9,) * len(network_space("digits").decisions))
+
+
+def test_another_number_of_classes_changes_the_last_layer_only():
+    space, other = network_space("cifar"), network_space("cifar", 200)
+    architecture = (0,) * len(space.decisions)
+    ours, theirs = space.workload(architecture).layers, other.workload(architecture).layers
+    assert ours[:-1] == theirs[:-1]
+    assert theirs[-1].channels == (ours[-1].channels[0], 200)
+    assert other.classes == 200
+    with pytest.raises(SettingsError, match=r"task\.classes of space 'macro' must be 10; got 200"):
+        network_space("macro", 200)

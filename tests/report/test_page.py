@@ -241,3 +241,17 @@ def test_a_logarithmic_axis_always_has_a_few_labels_inside(low, span):
 def test_not_a_run_directory(tmp_path):
     with pytest.raises(RhnasError, match="directory of a search"):
         render(tmp_path)
+
+
+def test_what_is_proved_stands_on_the_page(tmp_path, result, without_plotly):
+    proof = {"objective": 24.0, "bound": 23.9, "proved": False, "gap": 0.105, "boxes": 400}
+    result["certificate"] = {
+        "hardware": {"found": proof | {"proved": True}},
+        "trained": proof | {"networks": 5},
+        "candidates": proof | {"networks": 8, "objective": 0.0321, "bound": 0.0287},
+        "space": proof | {"bound": -0.0123},
+        "as_large": proof | {"gap": 1.25},
+    }
+    page = Page(page_of(Run.load(write_run(tmp_path, result))))
+    for part in ("accelerators costs less.", "5 trained", "1/1.105", "0.0321", "-0.0123", "1/2.250"):
+        assert part in page.text

@@ -9,17 +9,17 @@ network's objective; boxes are split where the bound is least, until the least b
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rhnas.agents.evaluator import DesignCosts
 from rhnas.errors import InfeasibleDesignError
-from rhnas.platform import Cost
+from rhnas.platform import Cost, CostModel
 from rhnas.relaxation import RelaxableCostModel
-from rhnas.space import DesignBatch, FeasibleSet
-from rhnas.workload import FloatArray, IntArray
+from rhnas.space import FeasibleSet
+from rhnas.workload import FloatArray, IntArray, Layer
 
 BATCH = 16
 """Boxes split at a time; pricing many at once is quicker than one by one."""
@@ -63,6 +63,10 @@ class Box:
         return self.low == self.high
 
 
+Bounds = Callable[[list[Box]], FloatArray]
+"""From n boxes to float64 (n,): below the values of every design inside."""
+
+
 def branch_and_bound(
     designs: FeasibleSet,
     costs: DesignCosts,
@@ -82,9 +86,40 @@ def branch_and_bound(
     Raises:
         InfeasibleDesignError: No design is feasible, or none has a mapping for every layer.
     """
+
+    def bounds(boxes: list[Box]) -> FloatArray:
+        return box_bounds(designs, costs, boxes)
+
+    return least(designs, bounds, relaxable(costs.model), effort=effort, known=known, progress=progress)
+
+
+def least(
+    designs: FeasibleSet,
+    bounds: Bounds,
+    free: tuple[str, ...],
+    *,
+    effort: int | None = None,
+    known: float = np.inf,
+    progress: Callable[[int, int], None] = lambda _d, _t: None,
+) -> Bound:
+    """The least value over a feasible set of anything that can be bounded over boxes.
+
+    Args:
+        designs: The feasible designs.
+        bounds: From n boxes to float64 (n,), each below the values of all designs inside; of one design, its
+            value.
+        free: Choices along which a box may hold more than one design.
+        effort: Boxes and designs that may be priced, though always one per combination of the other choices;
+            as many as it takes if None.
+        known: A value that can be had.
+        progress: Told how many have been priced.
+
+    Raises:
+        InfeasibleDesignError: No design is feasible, or none has a finite value.
+    """
     designs.require_some()
-    search = _Search(designs, costs, known)
-    search.add(roots(designs, _relaxable(costs)))
+    search = _Search(designs, bounds, known)
+    search.add(roots(designs, free))
     while search.open and not search.done:
         if effort is not None and search.costed >= effort:
             break
@@ -96,8 +131,8 @@ def branch_and_bound(
 class _Search:
     """Open boxes by their bound, and the best design so far."""
 
-    def __init__(self, designs: FeasibleSet, costs: DesignCosts, known: float) -> None:
-        self._designs, self._costs = designs, costs
+    def __init__(self, designs: FeasibleSet, bounds: Bounds, known: float) -> None:
+        self._designs, self._bounds = designs, bounds
         self.open: list[tuple[float, int, Box]] = []
         self.costed = 0
         self._best: tuple[int, ...] | None = None
@@ -112,8 +147,7 @@ class _Search:
         """Price boxes; one design is an answer, others are opened if they may hold a better one."""
         if not boxes:
             return
-        bounds = box_bounds(self._designs, self._costs, boxes)
-        for box, bound in zip(boxes, bounds.tolist(), strict=True):
+        for box, bound in zip(boxes, self._bounds(boxes).tolist(), strict=True):
             self.costed += 1
             if box.single and bound < self._value:
                 self._best, self._value = box.low, bound
@@ -142,28 +176,30 @@ class _Search:
 
 def box_bounds(designs: FeasibleSet, costs: DesignCosts, boxes: list[Box]) -> FloatArray:
     """Below the log objective of every design of each box, float64 (boxes,); inf where none has a mapping."""
-    corners = [np.array([getattr(box, side) for box in boxes], dtype=np.int64) for side in ("low", "high")]
-    low, high = (designs.space.decode(indices) for indices in corners)
-    cost: Cost = _relaxed(costs, low, high)
+    cost = relaxed(designs, costs.model, costs.layers, boxes)
     totals = cost.totals(costs.objective, costs.weights)
     return np.nan_to_num(costs.objective.score(totals.cycles, totals.energy_pj), nan=np.inf)
 
 
-def _relaxable(costs: DesignCosts) -> tuple[str, ...]:
-    return costs.model.relaxable if isinstance(costs.model, RelaxableCostModel) else ()
+def relaxable(model: CostModel) -> tuple[str, ...]:
+    """Choices along which a model bounds a range of designs at once."""
+    return model.relaxable if isinstance(model, RelaxableCostModel) else ()
 
 
-def _relaxed(costs: DesignCosts, low: DesignBatch, high: DesignBatch) -> Cost:
-    if isinstance(costs.model, RelaxableCostModel):
-        return costs.model.relaxed(low, high, costs.layers)
-    return costs.model.evaluate(low, costs.layers)  # every box is one design
+def relaxed(designs: FeasibleSet, model: CostModel, layers: Sequence[Layer], boxes: list[Box]) -> Cost:
+    """Hulls below those of every design of each box, (boxes, L); exact where a box is one design."""
+    corners = [np.array([getattr(box, side) for box in boxes], dtype=np.int64) for side in ("low", "high")]
+    low, high = (designs.space.decode(indices) for indices in corners)
+    if isinstance(model, RelaxableCostModel):
+        return model.relaxed(low, high, layers)
+    return model.evaluate(low, layers)  # every box is one design
 
 
-def roots(designs: FeasibleSet, relaxable: tuple[str, ...]) -> list[Box]:
+def roots(designs: FeasibleSet, free: tuple[str, ...]) -> list[Box]:
     """One box for every combination of the choices that cannot be relaxed and has a feasible design."""
-    fixed = [axis for axis, choice in enumerate(designs.space.choices) if choice.name not in relaxable]
-    free = tuple(axis for axis in range(len(designs.space.choices)) if axis not in fixed)
-    present = np.argwhere(designs.allowed.any(axis=free)) if free else designs.all()
+    fixed = [axis for axis, choice in enumerate(designs.space.choices) if choice.name not in free]
+    inside = tuple(axis for axis in range(len(designs.space.choices)) if axis not in fixed)
+    present = np.argwhere(designs.allowed.any(axis=inside)) if inside else designs.all()
     found = []
     for values in present.tolist():
         low, high = [0] * len(designs.space.shape), [size - 1 for size in designs.space.shape]

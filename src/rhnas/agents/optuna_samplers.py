@@ -50,7 +50,9 @@ class OptunaAgent(UnmaskedAgent):
     def propose(self, context: SearchContext) -> IntArray:
         """The parameters of the next trial."""
         if self._trial is None:
-            self._trial = self._study.ask(self._distributions)
+            # The Gaussian process divides by a sum of zeros where one starting point beats all others.
+            with np.errstate(invalid="ignore"):
+                self._trial = self._study.ask(self._distributions)
         return np.array([self._trial.params[name] for name in self._distributions], dtype=np.int64)
 
     def learn(self, design: IntArray | None, value: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,17 @@ from rhnas.cli.output import Json, emit, stderr
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from rhnas.settings import RunSettings
 
 TITLES = {
     "baseline": "nas_only (baseline)",
     "hardware_only": "hardware_only",
     "two_stage": "two_stage",
     "found": "rhnas (found)",
+    "alternation": "alternation",
+    "exact": "exact best response",
 }
 
 
@@ -30,9 +36,20 @@ def search(
     out: Annotated[Path | None, typer.Option(help="Run directory; runs/NAME unless given.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue what is there, or start if nothing is.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Throw away what an earlier run left there.")] = False,
+    schemes: Annotated[
+        str, typer.Option(help="Beside the four: alternation, exact; short for run.schemes.")
+    ] = "",
+    effort: Annotated[
+        int | None,
+        typer.Option(min=0, help="Boxes of designs per proof of the certified gap; short for run.effort."),
+    ] = None,
     reuse: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Take the baselines' networks from a finished run on another chip."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Searches or trainings at a time; cores / run.threads unless given."),
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -43,14 +60,17 @@ def search(
     from rhnas.settings import load_settings
     from rhnas.study import open_study
 
-    settings = load_settings(configuration, overrides or [])
+    short = [] if effort is None else [f"run.effort={effort}"]
+    if schemes:
+        short.append(f"run.schemes={[name.strip() for name in schemes.split(',')]}")
+    settings = load_settings(configuration, [*(overrides or []), *short])
     directory = out if out is not None else Path("runs") / Path(configuration).stem
     study = open_study(directory, settings, resume=resume, overwrite=overwrite)
     if not study.finished:
         from rhnas.codesign.run import run
 
         with _Bars() as bars:
-            run(study, bars, reuse)
+            run(study, bars, reuse, workers or _workers(settings.run))
     if not (directory / "report.html").exists():
         from rhnas.report.render import render
 
@@ -59,8 +79,15 @@ def search(
     emit(result, json_output, lambda console: _print(console, result, directory))
 
 
+def _workers(run: RunSettings) -> int:
+    """As many as the cores carry; a GPU carries one."""
+    return 1 if run.device != "cpu" else max(1, len(os.sched_getaffinity(0)) // run.threads)
+
+
 def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     from rich.table import Table
+
+    from rhnas.report.claims import claims
 
     table = Table(title=f"{result['task']}: accuracy on the test set, cost {result['how']}")
     table.add_column("scheme")
@@ -68,6 +95,8 @@ def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     for name in ("accuracy", "cycles", "ms", "µJ", "EDP (µJ ms)", "EDP ratio"):
         table.add_column(name, justify="right")
     for key, title in TITLES.items():
+        if key not in result:
+            continue
         row = result[key]
         table.add_row(
             title,
@@ -85,6 +114,8 @@ def _print(console: Console, result: dict[str, Any], directory: Path) -> None:
     console.print(f"{result['feasible_designs']:,} realizable designs{optimum}")
     if result["found"]["cycles_simulated"] is None:
         console.print(f"Platform {result['platform']} has no simulator: every cost is its model's estimate.")
+    for claim in claims(result):
+        console.print(f"proved: {claim}", soft_wrap=True)
     console.print(f"report: {directory / 'report.html'}", soft_wrap=True)
 
 
@@ -102,26 +133,54 @@ class _Bars:
             TextColumn("{task.fields[note]}"),
             console=stderr,
         )
-        self._task: Any = None
+        self._lines: list[_Line] = [_Line(self._progress)]
 
     def __enter__(self) -> _Bars:
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._finish()
+        for line in self._lines:
+            line.fill()
         self._progress.stop()
 
-    def _finish(self) -> None:
+    def stage(self, name: str, total: int) -> None:
+        """A new bar; the one before is full."""
+        self._lines[0].stage(name, total)
+
+    def update(self, done: int, note: str) -> None:
+        """Move the bar."""
+        self._lines[0].update(done, note)
+
+    def beside(self) -> _Line:
+        """Bars that move at the same time."""
+        self._lines.append(_Line(self._progress))
+        return self._lines[-1]
+
+
+class _Line:
+    """The bars of stages that follow each other."""
+
+    def __init__(self, progress: RichProgress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def fill(self) -> None:
+        """The stage has ended."""
         if self._task is not None:
             total = next(task.total for task in self._progress.tasks if task.id == self._task)
             self._progress.update(self._task, completed=total)
 
     def stage(self, name: str, total: int) -> None:
         """A new bar; the one before is full."""
-        self._finish()
+        self.fill()
         self._task = self._progress.add_task(name, total=total, note="")
 
     def update(self, done: int, note: str) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=done, note=note)
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, note=note)
+
+    def beside(self) -> _Line:
+        """Bars that move at the same time."""
+        return _Line(self._progress)

@@ -89,6 +89,11 @@ class HardwareSide:
             idle = 0 if self.evaluations > before else idle + 1
         return np.concatenate(told) if told else np.zeros(0)
 
+    def visit_all(self) -> None:
+        """Make sure that every feasible design is known, beyond any budget."""
+        if self.evaluations < self._context.designs.count:
+            self.archive.visit(self._context.designs.all())
+
     def refine(self, weights: FloatArray, seeds: Seeds) -> None:
         """Go on with a local search around the best visited design of a fixed network.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from rhnas.codesign.archive import layer_weights
 from rhnas.codesign.hardware import HardwareSide
+from rhnas.codesign.schemes.responses import AgentResponse, Moment, Response
 from rhnas.codesign.settle import Settled, Settlement
 from rhnas.nas.expectation import table_loss
 from rhnas.nas.search import DifferentiableSearch
@@ -25,9 +26,6 @@ from rhnas.platform import Objective
 from rhnas.seeds import Seeds
 from rhnas.settings import AgentSettings
 from rhnas.workload import FloatArray
-
-JOINT_SHARE = 0.7
-"""Of the evaluations, spent while alpha moves; the rest answers fixed networks at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +73,7 @@ class CoDesign:
         objective: What is minimised.
         weight: Lambda, loss per unit of log cost.
         settings: When and how much the agent proposes, and the soft minimum.
+        response: How the hardware side answers; the agent at every turn if None.
     """
 
     def __init__(
@@ -85,6 +84,7 @@ class CoDesign:
         objective: Objective,
         weight: float,
         settings: AgentSettings,
+        response: Response | None = None,
     ) -> None:
         self.networks = networks
         self.hardware = hardware
@@ -92,6 +92,7 @@ class CoDesign:
         self.objective = objective
         self.weight = weight
         self.settings = settings
+        self.response = response or AgentResponse()
 
     def __iter__(self) -> Iterator[Trial]:
         """Search to the end; safe to save between items."""
@@ -102,12 +103,15 @@ class CoDesign:
             yield self._trial(weights, proposed, self._steps(), learning)
 
     def _turn(self, weights: FloatArray) -> FloatArray:
-        """The agent proposes and learns; alpha gets the table of the archive's best designs."""
-        budget = max(1, int(JOINT_SHARE * self.settings.evaluations))
-        proposed = self.hardware.turn(weights, self.settings.batch, budget)
+        """The hardware side answers; alpha gets the table of the designs that count."""
+        moment = Moment(
+            weights=weights,
+            share=self.networks.learnt,
+            likeliest=lambda: self.weights_of(self.networks.strategy.derive()),
+        )
+        proposed, rows = self.response.turn(self.hardware, moment, self.settings)
         if self.weight > 0:
-            best = self.hardware.best(weights, self.settings.archive)
-            table = self.hardware.archive.table(best, self.counts, weights)
+            table = self.hardware.archive.table(rows, self.counts, weights)
             softest = table_loss(table, self.objective, self.settings.temperature)
             self.networks.cost = lambda probabilities: self.weight * softest(probabilities)
         return proposed
@@ -161,12 +165,14 @@ class CoDesign:
 
     def state(self) -> dict[str, Any]:
         """Both sides, between two trials."""
-        return {"networks": self.networks.state(), "hardware": self.hardware.state()}
+        sides = {"networks": self.networks.state(), "hardware": self.hardware.state()}
+        return {**sides, "response": self.response.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``; the next trial is the one that would have come."""
         self.networks.restore(state["networks"])
         self.hardware.restore(state["hardware"])
+        self.response.restore(state["response"])
 
 
 def relative_entropy(probabilities: list[FloatArray]) -> float:

@@ -13,7 +13,7 @@ from rhnas.agents.base import SearchContext
 from rhnas.agents.features import search_context
 from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.nas.arithmetic import Arithmetic
-from rhnas.nas.data.dataset import DataSet
+from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.nas.data.load import task_data
 from rhnas.networks.spaces.base import Architecture, NetworkSpace
 from rhnas.networks.spaces.registry import network_space
@@ -64,16 +64,19 @@ class Problem:
         device = device_of(settings)
         platform = load_platform(settings.platform.name)
         space = platform.space(settings.platform.space)
-        networks = network_space(settings.task.space)
+        networks = network_space(settings.task.space, settings.task.classes)
         data = task_data(settings, networks.picture)
         if len(data.classes) != networks.classes:
             raise SettingsError(
                 f"the networks of space {networks.name!r} must have one output per class",
                 got=f"{networks.classes} outputs, {len(data.classes)} classes in {data.name}",
+                fix=f"set task.classes={len(data.classes)}",
             )
         for technology in _technologies(settings, platform):
             platform.cost_model(**_cost_options(settings, platform, technology))
-        data = replace(data, train=data.train.to(device), validation=data.validation.to(device))
+        data = replace(
+            data, train=_near(data.train, device), validation=_near(data.validation, device), device=device
+        )
         designs = _designs(settings, platform, space, networks.layers)
         return cls(settings, platform, space, networks, designs, data)
 
@@ -188,6 +191,17 @@ class Problem:
 
 YARDSTICK_CHUNK = 1 << 13
 """Designs costed at a time when all are; bounds the memory."""
+
+
+NEAR_SHARE = 0.5
+"""Of a GPU's free memory, that a part of the data set may fill; larger ones are copied batch by batch."""
+
+
+def _near(part: Part, device: torch.device) -> Part:
+    """A part on the device where it leaves room for the networks."""
+    if device.type == "cuda" and part.pictures.nbytes > NEAR_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return part
+    return part.to(device)
 
 
 def device_of(settings: Settings) -> torch.device:

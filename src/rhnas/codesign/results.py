@@ -42,6 +42,8 @@ def result_of(
     cycles_simulated: Mapping[str, int | None],
     accuracy: dict[str, float],
     accuracy_int8: dict[str, float],
+    *,
+    certificate: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The result, without schema and provenance.
 
@@ -52,12 +54,15 @@ def result_of(
             platform cannot tell.
         accuracy: Test accuracy by the scheme's key.
         accuracy_int8: The same of the integer networks.
+        certificate: What is proved (``codesign.certify``); None where nothing is.
     """
+    proofs = {} if certificate is None else certificate["hardware"]
     keys = {c.scheme.key: c for c in chosen}
     schemes = {
         key: {
             **scheme_row(problem, c, accuracy[key], accuracy_int8[key]),
             "cycles_simulated": cycles_simulated[key],
+            "certified_gap": proofs[key]["gap"] if key in proofs else None,
         }
         for key, c in keys.items()
     }
@@ -79,12 +84,20 @@ def result_of(
         "trained_on": problem.device_name,
         "feasible_designs": problem.designs.count,
         "levels": _levels(problem),
+        "certified_gap": _certified_gap(certificate),
+        "certificate": certificate,
         **schemes,
         "ratios": ratios,
         "ratios_by_technology": by_technology,
         "ratios_hardware_only": _ratios(schemes["baseline"], schemes["hardware_only"]),
         "ratios_two_stage": _ratios(schemes["baseline"], schemes["two_stage"]),
     }
+
+
+def _certified_gap(certificate: Mapping[str, Any] | None) -> float | None:
+    """Of the pair found among all pairs of a trained network that holds the accuracy and a design."""
+    pair = None if certificate is None else certificate["trained"]
+    return None if pair is None else float(pair["gap"])
 
 
 def scheme_row(problem: Problem, chosen: Chosen, accuracy: float, accuracy_int8: float) -> dict[str, Any]:

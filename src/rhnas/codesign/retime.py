@@ -9,8 +9,10 @@ import numpy as np
 from rhnas.codesign.problem import Problem
 from rhnas.workload import IntArray, Workload
 
-RETIMED = 3
-"""Designs that are timed."""
+RETIMED = 8
+"""Designs that are timed at most."""
+RETIMED_CYCLES = 32_000_000
+"""Modelled cycles of all of them together, at most: simulating large networks takes minutes a design."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +39,13 @@ def retimed(problem: Problem, workload: Workload, designs: IntArray) -> list[Ret
         problem: What is searched.
         workload: The network.
         designs: int64 (B, D), best by the model first; of equal ones the earlier wins.
+
+    Returns:
+        The first ``RETIMED`` of them, or fewer where the network is large, but one at least.
     """
-    found = [_time(problem, workload, design) for design in designs]
+    cycles = problem.totals(designs[0], workload).cycles[0]
+    count = int(np.clip(RETIMED_CYCLES // cycles, 1, RETIMED))
+    found = [_time(problem, workload, design) for design in designs[:count]]
     return sorted(found, key=lambda timed: timed.score)
 
 

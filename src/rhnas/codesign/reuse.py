@@ -7,7 +7,7 @@ from typing import Any
 
 from rhnas.codesign.checkpoint import unpack
 from rhnas.codesign.problem import Problem
-from rhnas.codesign.schemes.table import SEARCHES
+from rhnas.codesign.schemes.table import SCHEMES, searches_of
 from rhnas.codesign.stages import State
 from rhnas.errors import SettingsError
 from rhnas.settings import Settings, parse_settings
@@ -42,7 +42,7 @@ class Donor:
         if content is None:
             raise SettingsError(f"{directory} must hold the checkpoint of its run", got="none")
         state = unpack(content)
-        alone = {f"search/{search.name}" for search in SEARCHES if not search.joint}
+        alone = {f"search/{search.name}" for search in searches_of(SCHEMES) if not search.joint}
         self._stages: dict[str, State] = {
             name: result
             for name, result in state["results"].items()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_ROUNDS = 8
 """Of the alternation; each halves what is left of both budgets, so more would find nothing."""
+SETTLED_SHARE = 0.75
+"""Of the evaluations, spent when the alternation ends; the rest is the trained network's."""
 REPEATS = 20
 """Proposals per evaluation that a fixed network's local search may make; known designs are free."""
 NEIGHBOURS = 4
@@ -88,7 +90,7 @@ class Settlement:
     def _hardware_for(self, architecture: Architecture, turn: int) -> IntArray:
         """Row of the best design for a network, int64 (1,), after half of the evaluations left were spent."""
         hardware, weights = self._loop.hardware, self._weights[architecture]
-        left = self._loop.settings.evaluations - hardware.evaluations
+        left = max(0, int(SETTLED_SHARE * self._loop.settings.evaluations) - hardware.evaluations)
         hardware.refine(weights, self._seeds.child(f"round{turn}"))
         hardware.turn(weights, REPEATS * left, hardware.evaluations + left // 2)
         return hardware.best(weights)

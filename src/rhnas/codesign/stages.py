@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,9 @@ class Progress(Protocol):
     def update(self, done: int, note: str) -> None:
         """The stage has come to step ``done``."""
 
+    def beside(self) -> Progress:
+        """For stages that run at the same time as this one's."""
+
 
 class Silence:
     """Progress that nobody watches."""
@@ -36,9 +39,13 @@ class Silence:
     def update(self, done: int, note: str) -> None:
         """Nothing."""
 
+    def beside(self) -> Silence:
+        """Itself."""
+        return self
+
 
 class Lender(Protocol):
-    """Another run whose stages may be taken over."""
+    """Where stages may be taken over from: another run, or workers."""
 
     def stage(self, name: str) -> tuple[State, float, list[dict[str, Any]]] | None:
         """A stage's result, its seconds and its trials; None where there is none to take over."""
@@ -53,16 +60,16 @@ class Stages:
     Args:
         study: Where the checkpoint lives.
         every_s: Seconds between checkpoints within a stage.
-        lender: Whose stages are taken over where it has them.
+        lenders: Whose stages are taken over where one has them.
 
     Raises:
         CheckpointError: The study's checkpoint cannot be used; it is kept aside.
     """
 
-    def __init__(self, study: Study, every_s: float, lender: Lender | None = None) -> None:
+    def __init__(self, study: Study, every_s: float, lenders: Sequence[Lender] = ()) -> None:
         self._study = study
         self._every_s = every_s
-        self._lender = lender
+        self._lenders = lenders
         self.results: dict[str, State] = {}
         self.seconds: dict[str, float] = {}
         self._inside: dict[str, Any] | None = None
@@ -92,6 +99,17 @@ class Stages:
         """Where the run lives."""
         return self._study.directory
 
+    def open(self, names: Sequence[str]) -> list[str]:
+        """Those of the stages that have neither ended, nor been begun here, nor can be taken over."""
+        begun = None if self._inside is None else self._inside["name"]
+        return [
+            name
+            for name in names
+            if name not in self.results
+            and name != begun
+            and all(lender.stage(name) is None for lender in self._lenders)
+        ]
+
     def record(self, trial: dict[str, Any]) -> None:
         """Append one trial to the study."""
         self._study.append(trial)
@@ -106,8 +124,9 @@ class Stages:
         """
         if name in self.results:
             return self.results[name]
-        if self._lender is not None and (lent := self._lender.stage(name)) is not None:
-            return self._take_over(name, *lent)
+        for lender in self._lenders:
+            if (lent := lender.stage(name)) is not None:
+                return self._take_over(name, *lent)
         inside = self._inside if self._inside is not None and self._inside["name"] == name else None
         spent = 0.0 if inside is None else inside["seconds"]
         begun = saved = time.monotonic()

@@ -71,6 +71,7 @@ class Batches:
             shuffle = generator(self.seeds.child("order").child(str(epoch)))
             self._epoch, self._order = epoch, torch.randperm(len(self.data.train), generator=shuffle)
         part = self.data.train.take(self._order[index * self.size : (index + 1) * self.size])
+        part = part.to(self.data.device)
         draws = generator(self.seeds.child("augment").child(str(step)))
         return prepare(self.data, self.data.augmentation(part.pictures, draws)), part.labels
 
@@ -92,6 +93,6 @@ def accuracy(scores: Callable[[Tensor], Tensor], data: DataSet, part: Part) -> f
     right = 0
     with torch.no_grad():
         for chosen in torch.arange(len(part)).tensor_split(chunks):
-            chunk = part.take(chosen)
+            chunk = part.take(chosen).to(data.device)
             right += int((scores(prepare(data, chunk.pictures)).argmax(1) == chunk.labels).sum())
     return right / len(part)

@@ -84,7 +84,16 @@ class DifferentiableSearch:
     @property
     def learning(self) -> bool:
         """Whether alpha moves: warm-up is over."""
-        return self.position >= self.settings.warmup * self.batches.per_epoch
+        return self.position >= self._warmup
+
+    @property
+    def learnt(self) -> float:
+        """How much of the steps that move alpha is done, 0 to 1."""
+        return max(0, self.position - self._warmup) / max(1, self.steps - self._warmup)
+
+    @property
+    def _warmup(self) -> int:
+        return self.settings.warmup * self.batches.per_epoch
 
     def step(self) -> StepResult:
         """Train on the next batch."""

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from rhnas.report import plots
+from rhnas.report.claims import claims
 from rhnas.report.run import Run, number
 from rhnas.report.words import absent, badge, cell, integer, seconds, section, significant, table
 
@@ -60,7 +61,7 @@ def layers(run: Run) -> str:
 
 
 def cost(run: Run) -> str:
-    """What the search itself took, and how far from the optimum it ended."""
+    """What the search itself took, how far from the optimum it ended, and what is proved."""
     if not run.schemes:
         return section("cost", "What the search cost", absent("Not run: the search has not finished."))
     images = any(scheme.number("images") is not None for scheme in run.schemes.values())
@@ -92,7 +93,9 @@ def cost(run: Run) -> str:
         f"all allowed accelerators for the scheme’s own network, by exhaustive search; the baseline’s "
         f"accelerator is given, not searched.{space}</p>"
     )
-    return section("cost", "What the search cost", table(headings, rows, caption=""), note)
+    proved = "".join(f"<li>{escape(claim)}</li>" for claim in claims(run.result))
+    proofs = f"<p>Proved of the pair found together:</p><ul>{proved}</ul>" if proved else ""
+    return section("cost", "What the search cost", table(headings, rows, caption=""), note, proofs)
 
 
 def _gap(gap: float) -> str:

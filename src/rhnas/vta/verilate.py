@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
@@ -146,6 +146,7 @@ class RtlModel:
         dram: npt.NDArray[np.uint8],
         *,
         registers: Mapping[str, int],
+        earlier: Sequence[Mapping[str, int]] = (),
         latency: int = MEMORY_LATENCY_CYCLES,
         stall_percent: int = 0,
         seed: int = 1,
@@ -157,6 +158,7 @@ class RtlModel:
         Args:
             dram: uint8 (bytes,): the whole memory, from address 0.
             registers: By name (``rtl.control.REGISTERS``): count, address and the five bases.
+            earlier: Registers of launches that the same machine runs before; nothing is told of them.
             latency: Cycles from a read request to its first beat, less the model's two.
             stall_percent: Chance that any handshake waits, each cycle; for tests of back-pressure.
             seed: Of those chances.
@@ -166,17 +168,19 @@ class RtlModel:
         Raises:
             ProgramError: FINISH does not come, or the program leaves the memory.
         """
-        from rhnas.vta.rtl.control import REGISTERS
+        from rhnas.vta.rtl.control import REGISTERS, WRITTEN
 
-        values = np.array(list(registers.values()), dtype=np.uint32)
-        addresses = np.array([REGISTERS[name] for name in registers], dtype=np.uint32)
+        launches = [*earlier, registers]
+        values = np.array([[launch.get(name, 0) for name in WRITTEN] for launch in launches], dtype=np.uint32)
+        addresses = np.array([REGISTERS[name] for name in WRITTEN], dtype=np.uint32)
         cycles, status = ctypes.c_uint32(), ctypes.c_uint32()
         code = self._run_program(
             dram.ctypes.data_as(ctypes.c_void_p),
             ctypes.c_uint64(len(dram)),
             values.ctypes.data_as(ctypes.c_void_p),
             addresses.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_uint(len(values)),
+            ctypes.c_uint(len(WRITTEN)),
+            ctypes.c_uint(len(launches)),
             ctypes.c_uint(latency),
             ctypes.c_uint(stall_percent),
             ctypes.c_uint64(seed),

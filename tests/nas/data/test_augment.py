@@ -76,3 +76,30 @@ def test_cutout_is_one_square_that_may_hang_over_the_edge() -> None:
         assert torch.equal(after[:, ~black], before[:, ~black])
         sizes.add((int(rows.sum()), int(columns.sum())))
     assert sizes == {(height, width) for height in (2, 3) for width in (2, 3)}
+
+
+def test_random_crops_stay_within_the_picture_and_reach_its_edges() -> None:
+    """A ramp along an axis tells, at both ends of a result, where its crop begins and ends."""
+    size, count, least = 32, 400, 0.25
+    ramp = (8 * torch.arange(size)).byte()
+    picture = torch.stack([ramp.expand(size, -1), ramp[:, None].expand(-1, size)])
+    batch = picture.expand(count, -1, -1, -1)
+    found = Augmentation(crop=least)(batch, torch.Generator().manual_seed(0)).double() / 8
+    across, down = found[:, 0, 0], found[:, 1, :, 0]  # (count, size) positions in pixels
+    sides = [(line[:, -2] - line[:, 1]) / (size - 3) for line in (across, down)]
+    area = sides[0] * sides[1]
+    assert found.min() >= 0
+    assert found.max() <= size - 1
+    assert least * 0.9 < area.min() < least * 1.3
+    assert area.max() > 0.9
+    ratio = sides[0] / sides[1]
+    assert 0.7 < ratio.min() < ratio.max() < 1.43
+    assert abs(area.mean() - (1 + least) / 2) < 0.05
+    for line in (across, down):
+        assert line[:, 0].min() < 1
+        assert line[:, -1].max() > size - 2
+
+
+def test_a_crop_of_everything_changes_nothing() -> None:
+    batch = pictures(4)
+    assert torch.equal(Augmentation(crop=1.0)(batch, torch.Generator().manual_seed(0)), batch)

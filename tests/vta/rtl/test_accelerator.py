@@ -14,6 +14,7 @@ from rhnas.vta import verilate
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Finish, Load, Memory, Store, assemble
 from rhnas.vta.program import Program
+from rhnas.vta.rtl.tokens import MAX_TOKENS
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.timing import profile_named
 from rhnas.vta.verilate import RtlModel, RtlRun, find_verilator
@@ -125,6 +126,29 @@ def test_an_unknown_instruction_is_skipped_and_told():
     unknown = run_rtl(small_model(), program)[0]
     assert (known.status, unknown.status) == (0, 8)
     assert unknown.cycles == known.cycles + 1
+
+
+@pytest.mark.hardware
+@needs_tools
+def test_a_launch_forgets_what_the_last_one_did_wrong():
+    model = small_model()
+    give = Load(memory_type=Memory.INP, x_size=0, push_next=True)
+    too_many = [*[give] * (MAX_TOKENS + 5), *[_pop()] * MAX_TOKENS, Finish()]
+    programs = [_program(model.config, each).instructions for each in (too_many, [Finish()] * 2, [Finish()])]
+    programs[1][0, 0] = 7  # no opcode
+    code = np.concatenate(programs)
+    starts = np.cumsum([0, *(16 * len(program) for program in programs)])
+    overflow, unknown, right = (
+        {"count": len(program), "address": int(start)}
+        for program, start in zip(programs, starts, strict=False)
+    )
+    dram = np.concatenate([code.view(np.uint8).reshape(-1), np.zeros(4096, dtype=np.uint8)])
+
+    def status(*launches) -> int:
+        return model.run(dram, registers=launches[-1], earlier=launches[:-1], max_cycles=200_000).status
+
+    assert [status(overflow), status(overflow, unknown), status(right, overflow)] == [4, 8, 4]
+    assert [status(overflow, right), status(unknown, right), status(overflow, unknown, right)] == [0, 0, 0]
 
 
 @pytest.mark.slow

@@ -6,8 +6,11 @@ that search hardware have the same agent and the same number of evaluations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from rhnas.errors import SettingsError, did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +62,6 @@ SCHEMES = (
 )
 """Baseline first: its validation accuracy is what the others' networks are held against."""
 
-SEARCHES = (AWARE, ACCURATE, JOINT)
-"""The distinct network searches of the schemes."""
-
 ALTERNATION = Scheme(
     name="alternation",
     key="alternation",
@@ -74,3 +74,34 @@ EXACT = Scheme(
     network=NetworkSearch(name="exact", weighted=True, joint=True, response="exact"),
     hardware="joint",
 )
+
+FURTHER = {scheme.name: scheme for scheme in (ALTERNATION, EXACT)}
+"""Schemes that a run carries out beside ``SCHEMES`` where they are asked for."""
+
+
+def schemes_with(further: Sequence[str]) -> tuple[Scheme, ...]:
+    """The schemes of a run.
+
+    Args:
+        further: Names of schemes beyond the four.
+
+    Raises:
+        SettingsError: A name is unknown; names the nearest.
+
+    Example:
+        >>> [scheme.name for scheme in schemes_with(["exact"])]
+        ['nas_only', 'hardware_only', 'two_stage', 'rhnas', 'exact']
+    """
+    for name in further:
+        if name not in FURTHER:
+            raise SettingsError(
+                f"a further scheme must be one of {sorted(FURTHER)}",
+                got=name,
+                fix=did_you_mean(name, FURTHER),
+            )
+    return (*SCHEMES, *(FURTHER[name] for name in dict.fromkeys(further)))
+
+
+def searches_of(schemes: Sequence[Scheme]) -> tuple[NetworkSearch, ...]:
+    """The distinct network searches of some schemes, in order."""
+    return tuple(dict.fromkeys(scheme.network for scheme in schemes))

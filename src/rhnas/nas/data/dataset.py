@@ -15,6 +15,9 @@ from rhnas.errors import DataError
 from rhnas.nas.data.augment import Augmentation
 from rhnas.seeds import Seeds
 
+STATISTICS_BATCH = 1024
+"""Pictures of which statistics are taken at a time; a part may be larger than memory."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -82,6 +85,7 @@ class DataSet:
         std: Likewise, the standard deviation.
         augmentation: What training pictures go through.
         test_loader: Reads the test part; called by ``read_test`` only.
+        device: Where batches are wanted; the parts may lie elsewhere.
     """
 
     name: str
@@ -92,6 +96,7 @@ class DataSet:
     std: tuple[float, ...]
     augmentation: Augmentation
     test_loader: Callable[[], Part]
+    device: torch.device | str = "cpu"
 
     @property
     def picture(self) -> tuple[int, int, int]:
@@ -151,8 +156,10 @@ def channel_statistics(part: Part) -> tuple[tuple[float, ...], tuple[float, ...]
 
     A channel that never changes has deviation 1, so that it can be normalised.
     """
-    channels = part.pictures.transpose(0, 1).flatten(1)  # (C, N*H*W)
-    counts = torch.stack([torch.bincount(channel, minlength=256) for channel in channels]).double()
+    counts = torch.zeros(part.pictures.shape[1], 256, dtype=torch.float64)
+    for pictures, _ in part.batches(STATISTICS_BATCH):
+        channels = pictures.transpose(0, 1).flatten(1)  # (C, n*H*W)
+        counts += torch.stack([torch.bincount(channel, minlength=256) for channel in channels])
     levels = torch.arange(256, dtype=torch.float64) / 255
     weights = counts / counts.sum(1, keepdim=True)  # (C, 256)
     mean = weights @ levels

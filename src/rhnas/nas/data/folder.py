@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +14,17 @@ from PIL import Image, UnidentifiedImageError
 from rhnas.errors import DataError
 from rhnas.nas.data.augment import Augmentation
 from rhnas.nas.data.dataset import DataSet, Part, channel_statistics, permutation, split
+from rhnas.nas.data.store import decoded
 from rhnas.seeds import Seeds
 from rhnas.workload import IntArray
-
-logger = logging.getLogger(__name__)
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".ppm"})
 _RESIZE_MARGIN = 256 / 224
 """Resize the short side to 256 and crop 224, as is the custom for ImageNet (Krizhevsky et al. 2012)."""
+_LARGE = 64
+"""Pixels from which on pictures are treated as ImageNet's are."""
+_CROP = 0.08
+"""Least share of a large picture that training sees of it (Szegedy et al. 2015)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class PictureFormat:
     def _resized(self, picture: Image.Image) -> Image.Image:
         """Short side resized with a margin for large pictures, then the centre."""
         _, height, width = self.shape
-        margin = _RESIZE_MARGIN if min(height, width) >= 64 else 1.0
+        margin = _RESIZE_MARGIN if min(height, width) >= _LARGE else 1.0
         scale = max(round(height * margin) / picture.height, round(width * margin) / picture.width)
         size = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
         resized = picture.resize(size, Image.Resampling.BILINEAR)
@@ -72,20 +74,7 @@ class PictureFormat:
         Raises:
             DataError: A file is broken and broken ones are not to be skipped, or all are.
         """
-        pixels = np.empty((len(files), *self.shape), dtype=np.uint8)
-        kept: list[int] = []
-        for index, path in enumerate(files):
-            try:
-                pixels[len(kept)] = self.decode(path)
-            except DataError as error:
-                if not self.skip_broken:
-                    raise
-                logger.warning("skipped %s: %s", path, error.got)
-                continue
-            kept.append(index)
-        if not kept:
-            raise DataError("at least one picture must be readable", got=f"{len(files)} broken files")
-        return Part(torch.from_numpy(pixels[: len(kept)]), torch.from_numpy(labels[kept]))
+        return decoded(files, labels, self.shape, self.decode, skip_broken=self.skip_broken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +123,7 @@ def image_folder(
     kept = _some(kept, train, seeds.child("subset"), "training")
     tested = _some(torch.arange(len(testing.files)), test, Seeds(root=0).child("test"), "test")
     learnt = training.read(kept, form)
+    large = min(form.shape[1:]) >= _LARGE
     mean, std = channel_statistics(learnt)
     return DataSet(
         name=root.name,
@@ -142,7 +132,9 @@ def image_folder(
         validation=training.read(held, form),
         mean=mean,
         std=std,
-        augmentation=Augmentation(shift=form.shape[1] // 8, flip=True),
+        augmentation=Augmentation(
+            shift=0 if large else form.shape[1] // 8, crop=_CROP if large else 1.0, flip=True
+        ),
         test_loader=partial(testing.read, tested, form),
     )
 

@@ -85,6 +85,7 @@ def task_data(settings: Settings, picture: tuple[int, int, int]) -> DataSet:
         train=task.train,
         validation=task.validation,
         test=task.test,
+        skip_broken=task.skip_broken,
     )
 
 

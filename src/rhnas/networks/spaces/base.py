@@ -64,6 +64,16 @@ class NetworkSpace(ABC):
     def terms(self) -> tuple[LayerTerm, ...]:
         """Cost terms; together they cover each layer of each network exactly once."""
 
+    def with_classes(self, classes: int) -> NetworkSpace:
+        """The same space for another number of classes.
+
+        Raises:
+            SettingsError: The space is for its own number only.
+        """
+        if classes != self.classes:
+            raise SettingsError(f"task.classes of space {self.name!r} must be {self.classes}", got=classes)
+        return self
+
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """Every layer shape that occurs in the space, once each, in a fixed order."""

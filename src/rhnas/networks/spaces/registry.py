@@ -30,16 +30,25 @@ NETWORK_SPACES: dict[str, Callable[[], NetworkSpace]] = {
 """The spaces that come with the package; each call makes one."""
 
 
-def network_space(name: str) -> NetworkSpace:
+def network_space(name: str, classes: int | None = None) -> NetworkSpace:
     """The network space of that name, or of a class in a Python file: ``FILE.py:CLASS``.
 
+    Args:
+        name: Of the space.
+        classes: Outputs of its networks; the space's own number if None.
+
     Raises:
-        SettingsError: There is none, or the file does not define it.
+        SettingsError: There is none, the file does not define it, or it is for another number of classes.
 
     Example:
         >>> network_space("digits").picture
         (1, 8, 8)
     """
+    space = _named(name)
+    return space if classes is None else space.with_classes(classes)
+
+
+def _named(name: str) -> NetworkSpace:
     path, colon, cls = name.rpartition(":")
     if colon and path.endswith(".py"):
         return _own(Path(path), cls)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rhnas.errors import SettingsError
@@ -106,6 +106,10 @@ class ResidualSpace(NetworkSpace):
         self.name = settings.name
         self.picture = settings.picture
         self.classes = settings.classes
+
+    def with_classes(self, classes: int) -> ResidualSpace:
+        """The same space for another number of classes."""
+        return ResidualSpace(replace(self.settings, classes=classes))
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:

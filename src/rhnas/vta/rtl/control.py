@@ -27,13 +27,15 @@ REGISTERS = {
 """
 STATUS_BITS = 4
 READ_ONLY = ("control", "cycles", "status")
+WRITTEN = tuple(name for name in REGISTERS if name not in READ_ONLY)
+"""Registers that a host sets before a launch."""
 
 
 class Control(wiring.Component):
     """Holds the registers of one accelerator; every access is answered in the following cycle."""
 
     def __init__(self) -> None:
-        settings = {name: Out(32) for name in REGISTERS if name not in READ_ONLY}
+        settings = {name: Out(32) for name in WRITTEN}
         super().__init__(
             {
                 "bus": Out(control_port()),
@@ -58,10 +60,9 @@ class Control(wiring.Component):
             bus.arready.eq(~bus.rvalid),
         ]
         m.d.sync += bus.bvalid.eq(Mux(bus.bvalid, ~bus.bready, write))
-        for name, address in REGISTERS.items():
-            if name not in READ_ONLY:
-                with m.If(write & (bus.awaddr == address)):
-                    m.d.sync += getattr(self, name).eq(bus.wdata)
+        for name in WRITTEN:
+            with m.If(write & (bus.awaddr == REGISTERS[name])):
+                m.d.sync += getattr(self, name).eq(bus.wdata)
         readable = {"control": done << 1, "cycles": cycles, "status": status}
         with m.If(bus.rvalid):
             m.d.sync += bus.rvalid.eq(~bus.rready)

@@ -19,7 +19,7 @@ class Fetch(wiring.Component):
 
     A batch is what one burst holds (8 instructions on a 64-bit bus, 64 on 512 bits). It is read whole, then
     dealt one a cycle as long as the queues have room, and only then the next one is requested.
-    ``error`` is high for good after an unknown opcode or memory, which is skipped.
+    ``error`` is high in the cycle after an unknown opcode or memory, which is skipped.
     """
 
     def __init__(self, *, bus_bits: int) -> None:
@@ -54,6 +54,7 @@ class Fetch(wiring.Component):
         beat, wanted = Signal(range(BURST_BEATS + 1)), Signal(range(BURST_BEATS + 1))
         dealt = Signal(range(self.batch + 1))
         ready = Signal()
+        m.d.sync += self.error.eq(0)
         m.d.comb += [
             here.eq(Mux(left < self.batch, left, self.batch)),
             wanted.eq((here * self.beats + self.per_beat - 1) >> log2(self.per_beat)),
@@ -106,7 +107,7 @@ class Fetch(wiring.Component):
         to_compute |= (opcode == Opcode.LOAD) & for_compute
         unknown = ~(to_load | to_store | to_compute)
         m.d.comb += ready.eq(unknown)
-        m.d.sync += self.error.eq(self.error | unknown)
+        m.d.sync += self.error.eq(unknown)
         for name, mine in zip(MODULES, (to_load, to_compute, to_store), strict=True):
             m.d.comb += getattr(self, f"{name}_valid").eq(mine)
             with m.If(mine):

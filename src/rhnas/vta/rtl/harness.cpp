@@ -164,18 +164,21 @@ class Machine {
 
 }  // namespace
 
+// Runs launches one after the other on one machine; tells of the last one. `registers` has `count` values a launch.
 // Returns 0 when FINISH came, 1 when it did not come in time, 2 when memory was accessed out of range.
 extern "C" int run_program(uint8_t *dram, uint64_t dram_bytes, const uint32_t *registers, const uint32_t *addresses,
-                           unsigned count, unsigned latency, unsigned stall, uint64_t seed, uint64_t fault,
-                           uint64_t max_cycles, uint32_t *cycles, uint32_t *status) {
+                           unsigned count, unsigned launches, unsigned latency, unsigned stall, uint64_t seed,
+                           uint64_t fault, uint64_t max_cycles, uint32_t *cycles, uint32_t *status) {
   Machine machine(dram, dram_bytes, latency, stall, seed, fault);
-  for (unsigned i = 0; i < count; ++i) machine.write(addresses[i], registers[i]);
-  machine.write(0, 1);
-  bool done = false;
-  for (uint64_t i = 0; i < max_cycles && !done; ++i) {
-    for (unsigned j = 0; j < 64; ++j) machine.cycle();
-    i += 64;
-    done = machine.read(0) & 2;
+  bool done = true;
+  for (unsigned launch = 0; launch < launches && done; ++launch) {
+    for (unsigned i = 0; i < count; ++i) machine.write(addresses[i], registers[launch * count + i]);
+    machine.write(0, 1);
+    done = false;
+    for (uint64_t i = 0; i < max_cycles && !done; i += 64) {
+      for (unsigned j = 0; j < 64; ++j) machine.cycle();
+      done = machine.read(0) & 2;
+    }
   }
   *cycles = machine.read(4);
   *status = machine.read(0x24);

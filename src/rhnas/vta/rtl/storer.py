@@ -55,8 +55,9 @@ class Storer(wiring.Component):
             bus.awburst.eq(INCREMENTING),
             self.error.eq(bus.bvalid & bus.bready & (bus.bresp != 0)),
         ]
-        beats_left, last_burst, fresh_row = Signal.like(bursts.beats), Signal(), Signal()
-        addressed, sent = Signal(), Signal()
+        beats_left = Signal(bursts.beats.shape())
+        last_burst = Signal()
+        fresh_row, addressed, sent = Signal(), Signal(), Signal()
         if self.bursts.lanes == 1:
             pauses = self._parts(m, sent)
         else:

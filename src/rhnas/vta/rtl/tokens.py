@@ -12,8 +12,8 @@ class TokenQueue(wiring.Component):
     """Counts tokens pushed by one module and not yet popped by its neighbour.
 
     ``available`` says, in the same cycle, whether a pop would succeed. A push and a pop in one cycle
-    cancel. A push beyond ``MAX_TOKENS`` is lost, as upstream loses it, and raises ``overflow`` for good:
-    the program is wrong and the control port reports it.
+    cancel. A push beyond ``MAX_TOKENS`` is lost, as upstream loses it, and raises ``overflow`` in the next
+    cycle: the program is wrong and the control port reports it.
     """
 
     push: In(1)
@@ -29,8 +29,9 @@ class TokenQueue(wiring.Component):
         count = Signal(range(MAX_TOKENS + 1))
         full = count == MAX_TOKENS
         m.d.comb += self.available.eq(count != 0)
+        m.d.sync += self.overflow.eq(self.push & ~self.pop & full)
         with m.If(self.push & ~self.pop):
-            m.d.sync += [count.eq(Mux(full, count, count + 1)), self.overflow.eq(self.overflow | full)]
+            m.d.sync += count.eq(Mux(full, count, count + 1))
         with m.Elif(self.pop & ~self.push & self.available):
             m.d.sync += count.eq(count - 1)
         return m

