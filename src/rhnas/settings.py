@@ -52,7 +52,7 @@ class PlatformSettings(Group):
     """The accelerators that may be chosen, and how their cost is counted.
 
     Attributes:
-        name: The platform (entry point ``rhnas.platforms``).
+        name: The platform (entry point ``rhnas.platforms``), with its file where it needs one: ``NAME:FILE``.
         space: Its design space.
         fpga: The part every design must fit; ``None`` for no such condition.
         limits: Upper bounds in the platform's own names (VTA: ``macs``, ``bus_bits``, ``sram_kib``).

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rhnas.agents.registry import AGENTS, EXTRA
@@ -113,6 +114,19 @@ def test_every_agent_searches_the_systolic_array(name):
     answer = optimize(task, task.agent(name, 0), budget=24, yardstick=False)
     assert 1 <= answer.evaluations <= 24
     assert task.designs.contains(task.space.encode(answer.best.accelerator)[None]).all()
+
+
+def test_the_environment_takes_any_platform():
+    pytest.importorskip("gymnasium")
+    from rhnas.gym import accelerator_env
+
+    env = accelerator_env("resnet20", limits={"ROWS": 16}, platform=TABLE)
+    env.reset(seed=0)
+    done = False
+    while not done:
+        _, reward, done, _, _ = env.step(int(np.flatnonzero(env.action_masks())[0]))
+    assert np.isfinite(reward)
+    assert env.price.evaluator.evaluations == 1
 
 
 def test_a_proved_bound_is_below_the_optimum():

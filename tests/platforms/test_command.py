@@ -1,6 +1,7 @@
 """A platform made of a file and a command: the contract, bad answers, the cache, workers."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -51,6 +52,17 @@ layers = [{"mappings": [
 answer = {"layers": layers, "launch": {"cycles": 7, "energy_pj": 1.5}}
 """
 PRINT = "print(json.dumps(answer))\n"
+SEARCH = """
+import sys
+import numpy as np
+from rhnas.platform import load_platform
+from rhnas.workload import Layer
+platform = load_platform(sys.argv[1])
+space = platform.space("toy")
+batch = space.decode(space.unravel(np.arange(9)))
+layer = Layer(name="conv", channels=(16, 32), size=(8, 8), kernel=(3, 3), padding=(1, 1))
+platform.cost_model(workers=2).evaluate(batch, [layer])
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -217,22 +229,15 @@ def test_what_a_hanging_command_started_is_killed_with_it(make, tmp_path):
 
 def test_a_killed_search_goes_on_where_it_was(make, tmp_path):
     """The search is killed in the middle; what it had priced is not priced again."""
-    slow = "import time\ntime.sleep(0.3)\n"
+    slow = "import time\ntime.sleep(0.8)\n"
     make(slow + GOOD + PRINT)
-    code = (
-        "import sys\nfrom rhnas.platform import load_platform\nfrom rhnas.workload import Layer\n"
-        "platform = load_platform(sys.argv[1])\nspace = platform.space('toy')\nimport numpy as np\n"
-        "batch = space.decode(space.unravel(np.arange(9)))\n"
-        "layer = Layer(name='conv', channels=(16, 32), size=(8, 8), kernel=(3, 3), padding=(1, 1))\n"
-        "platform.cost_model(workers=2).evaluate(batch, [layer])\n"
-    )
-    running = subprocess.Popen([sys.executable, "-c", code, f"command:{tmp_path / 'toy.toml'}"])
+    running = subprocess.Popen([sys.executable, "-c", SEARCH, f"command:{tmp_path / 'toy.toml'}"])
     limit = time.monotonic() + 60
     while calls(tmp_path) < 4 and time.monotonic() < limit:
         time.sleep(0.02)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    time.sleep(1)  # what it had started ends by itself
+    time.sleep(2)  # what it had started ends by itself
     killed = calls(tmp_path)
     assert 4 <= killed < 9
     platform = load_platform(f"command:{tmp_path / 'toy.toml'}")
@@ -240,6 +245,25 @@ def test_a_killed_search_goes_on_where_it_was(make, tmp_path):
     model = platform.cost_model(workers=2)
     model.evaluate(space.decode(space.unravel(np.arange(9))), [LAYER])
     assert model.asked <= 9 - (killed - 2)  # two may have been under way
+
+
+def test_an_interrupt_ends_what_runs(make, tmp_path):
+    script = "import os, time\nopen(f'pid{os.getpid()}', 'w').close()\ntime.sleep(60)\n"
+    make(script, "retries = 3")
+    running = subprocess.Popen(
+        [sys.executable, "-c", SEARCH, f"command:{tmp_path / 'toy.toml'}"], stderr=subprocess.PIPE
+    )
+    limit = time.monotonic() + 60
+    while len(list(tmp_path.glob("pid*"))) < 2 and time.monotonic() < limit:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in told
+    started = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
+    assert len(started) == 2
+    for pid in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_a_refusal_is_data_with_a_reason(make):

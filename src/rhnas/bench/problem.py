@@ -42,6 +42,7 @@ class Benchmark:
         networks: Name of the network space.
         accuracy: Accuracies in percent of all its networks, in the order of ``all_networks``.
         space: The platform's design space.
+        platform: Whose accelerators.
         limits: The chip's budget, in the platform's own names.
         span: Lowest and highest accuracy in percent at which the headroom is told.
         thresholds: Accuracies within it that schemes are asked to hold, ascending.
@@ -52,6 +53,7 @@ class Benchmark:
     networks: str
     accuracy: Callable[[Any], FloatArray]
     space: str
+    platform: str = "vta"
     limits: Mapping[str, int] = field(default_factory=dict)
     span: tuple[float, float]
     thresholds: tuple[float, ...]
@@ -71,6 +73,18 @@ BENCHMARKS = {
             thresholds=(91.0, 94.0),
             about="searched widths and operations, accuracies predicted from trained networks; the network "
             "was designed for the default accelerator, the chip has a sixteenth of its multipliers",
+        ),
+        Benchmark(
+            name="digits-sizes-systolic",
+            networks="digits-sizes",
+            accuracy=sizes_accuracy,
+            platform="systolic",
+            space="systolic",
+            limits={"macs": 64, "bus_bits": 64, "sram_kib": 96},
+            span=(88.0, 95.0),
+            thresholds=(91.0, 94.0),
+            about="the same networks on another platform, a weight-stationary systolic array; the "
+            "network was designed for the default array, the chip has a quarter of its multipliers",
         ),
         Benchmark(
             name="macro",
@@ -162,7 +176,7 @@ class TabularProblem:
         """
         networks = network_space(benchmark.networks)
         accuracy = benchmark.accuracy(networks)
-        platform = load_platform()
+        platform = load_platform(benchmark.platform)
         space = platform.space(benchmark.space)
         layers = networks.layers
         designs = feasible_designs(platform, space, layers=layers, chainable=True, limits=benchmark.limits)

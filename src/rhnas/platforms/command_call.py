@@ -39,6 +39,7 @@ class Command:
     retries: int
     _running: set[subprocess.Popen[str]] = field(default_factory=set, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a question.
@@ -52,16 +53,18 @@ class Command:
             try:
                 return self._once(text)
             except ToolFailedError as error:
-                if attempt == self.retries:
+                if attempt == self.retries or self._stopped.is_set():
                     got = f"{error.got} (attempt {attempt + 1} of {self.retries + 1})"
                     raise ToolFailedError(error.what, got=got, fix=error.fix) from error
         raise AssertionError
 
     def stop(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs, for good: nothing is tried again."""
+        self._stopped.set()
         with self._lock:
             for process in self._running:
-                _kill(process)
+                if process.returncode is None:
+                    _kill(process)
 
     def _once(self, text: str) -> dict[str, Any]:
         process = self._start()
