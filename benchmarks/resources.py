@@ -3,7 +3,8 @@
 ``python benchmarks/resources.py --workers 2`` goes on where it stopped: a design that has a file in
 ``results/synthesis/PART/`` is skipped. ``--designs 0`` only prints the comparison. With ``--limit-seconds``
 designs under way at the limit are ended; their finished modules stay in the cache. ``--lanes`` leaves out of
-the sample what has more vector lanes, which takes longest.
+the sample what has more vector lanes, which takes longest, ``--bus`` what has a wider bus; ``--logic`` leaves
+out block RAMs and adds to ``results/synthesis/PART-logic.json``.
 
 The sample starts with the default; each further design is the one of a few drawn at random that is farthest
 from all before it, by steps along the choices. So any beginning of it covers the space evenly.
@@ -27,7 +28,7 @@ from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import PARTS
 from rhnas.vta.resources import estimate
-from rhnas.vta.rules import BATCH, BLOCK_OUT, macs_per_cycle
+from rhnas.vta.rules import BATCH, BLOCK_OUT, BUS, macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_WIDE
 from rhnas.vta.synthesize import synthesize
 from rhnas.vta.yosys import run_tool
@@ -60,6 +61,22 @@ def run_one(row: dict[str, int], part: str, command: str) -> None:
     """Synthesize one design and write its file."""
     found = synthesize(AcceleratorConfig.from_row(row), part)
     write_json(path_of(row, part), found.to_json() | {"command": command, "provenance": provenance()})
+
+
+def run_logic(part: str, rows: list[dict[str, int]], limit_s: float) -> None:
+    """Synthesize all but the block RAMs of what the file of a part does not have yet."""
+    path, ends = RESULTS / f"{part}-logic.json", time.monotonic() + limit_s
+    command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
+    kept = read_json(path) if path.exists() else {"designs": []}
+    there = [design["accelerator"] for design in kept["designs"]]
+    for row in rows:
+        if row in there or time.monotonic() > ends:
+            continue
+        found = synthesize(AcceleratorConfig.from_row(row), part, block_rams=False)
+        counted = {"luts": found.luts, "flip_flops": found.flip_flops, "dsps": found.dsps}
+        kept["designs"].append({"accelerator": row, **counted, "seconds": round(found.seconds, 1)})
+        write_json(path, kept | {"tool": found.tool, "command": command, "provenance": provenance()})
+        print(f"{AcceleratorConfig.from_row(row).name}: {found.luts} LUT, {found.seconds:.0f} s", flush=True)
 
 
 def run(part: str, rows: list[dict[str, int]], workers: int, limit_s: float) -> None:
@@ -113,6 +130,8 @@ def main() -> None:
     parser.add_argument("--designs", type=int, default=64)
     parser.add_argument("--macs", type=int, default=4_096)
     parser.add_argument("--lanes", type=int, default=256)
+    parser.add_argument("--bus", type=int, default=512)
+    parser.add_argument("--logic", action="store_true", help="leave out block RAMs, one design at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit-seconds", type=float, default=1e9)
@@ -125,7 +144,11 @@ def main() -> None:
     if options.designs:
         rows = sample(options.designs, macs=options.macs, seed=options.seed)
         rows = [row for row in rows if 1 << (row[BATCH] + row[BLOCK_OUT]) <= options.lanes]
-        run(options.part, rows, options.workers, options.limit_seconds)
+        rows = [row for row in rows if row[BUS] <= options.bus]
+        if options.logic:
+            run_logic(options.part, rows, options.limit_seconds)
+        else:
+            run(options.part, rows, options.workers, options.limit_seconds)
     compare(options.part)
 
 

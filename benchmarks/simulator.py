@@ -1,11 +1,14 @@
 """Speed of the simulator: simulated cycles per second, with and without computing.
 
-Run ``python benchmarks/simulator.py``. The program has the proportions of a convolution layer: weights and
-inputs loaded in double buffers, long GEMMs, an ALU epilogue and a store per tile, on several accelerators.
+Run ``python benchmarks/simulator.py``; with ``--rtl`` the default's Verilog runs the program under Verilator
+instead, and must take the cycles of the simulator. The program has the proportions of a convolution layer:
+weights and inputs loaded in double buffers, long GEMMs, an ALU epilogue and a store per tile, on several
+accelerators.
 """
 
 from __future__ import annotations
 
+import argparse
 import time as clock
 from collections.abc import Callable
 
@@ -16,6 +19,7 @@ from rhnas.vta.isa import Alu, AluOp, Finish, Gemm, Instruction, Load, Memory, O
 from rhnas.vta.program import Program, Segment
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.uops import MicroOp, encode_uops
+from rhnas.vta.verilate import RtlModel, RtlRun
 
 DESIGNS = {
     "default": AcceleratorConfig(),
@@ -24,6 +28,7 @@ DESIGNS = {
         log_block_in=5, log_block_out=5, log_inp_buff_size=15, log_wgt_buff_size=18, shl_mem_axi_data_bits=256
     ),
 }
+CODE_ADDRESS = 1 << 26
 TILES, PIXELS, TAPS = 64, 196, 9
 """Tiles of 14 x 14 pixels under 3 x 3 kernels."""
 
@@ -67,8 +72,35 @@ def seconds(call: Callable[[], object]) -> float:
     return float(best)
 
 
+def run_rtl(config: AcceleratorConfig) -> None:
+    """Print how fast the Verilog runs the layer.
+
+    Raises:
+        ValueError: It takes other cycles than the simulator, or ends with an error.
+    """
+    program = layer(config)
+    code = program.instructions.astype("<u8").view(np.uint8).reshape(-1)
+    dram = np.zeros(CODE_ADDRESS + len(code) + (1 << 16), dtype=np.uint8)
+    for address, content in [(s.address, s.content) for s in program.segments] + [(CODE_ADDRESS, code)]:
+        dram[address : address + len(content)] = content
+    bases = {f"{memory}_base": base for memory, base in program.bases.items()}
+    registers = {"count": len(program.instructions), "address": CODE_ADDRESS, **bases}
+    model = RtlModel(config)
+    run = model.run(dram, registers=registers)
+    expected = RtlRun(cycles=simulate(program, timing="rhnas").cycles, status=0)
+    if run != expected:
+        raise ValueError(f"the RTL must run as the simulator does: {expected}; got {run}")
+    best = seconds(lambda: model.run(dram, registers=registers))
+    print(f"RTL under Verilator: {run.cycles:,} cycles, {run.cycles / best / 1e6:.2f} M cycles/s on one core")
+
+
 def main() -> None:
     """Print a line per design."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rtl", action="store_true", help="run the default's Verilog instead")
+    if parser.parse_args().rtl:
+        run_rtl(DESIGNS["default"])
+        return
     for name, config in DESIGNS.items():
         program = layer(config)
         cycles = simulate(program).cycles  # compiles

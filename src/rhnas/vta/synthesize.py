@@ -187,13 +187,20 @@ class Synthesis:
         }
 
 
-def synthesize(config: AcceleratorConfig, part: str = "xc7z020", *, cache: Path | None = None) -> Synthesis:
+BLOCK_RAM_MODULE = re.compile(r"memory_\d+x\d{3,}_\d+_clocked")
+"""Memories of 100 words and more (``rtl.target.Geometry``); they take no look-up tables."""
+
+
+def synthesize(
+    config: AcceleratorConfig, part: str = "xc7z020", *, cache: Path | None = None, block_rams: bool = True
+) -> Synthesis:
     """Synthesize a design for a part.
 
     Args:
         config: The design.
         part: A part of ``vta.fpga``, or ``generic``.
         cache: Where modules' results are kept; ``rhnas.files.cache_folder`` by default.
+        block_rams: Without them large memories are left out, which is quicker.
 
     Returns:
         The resources. A design too large for its part is returned as well; its ``fits`` says so.
@@ -206,11 +213,13 @@ def synthesize(config: AcceleratorConfig, part: str = "xc7z020", *, cache: Path 
     device = None if part == GENERIC else fpga_named(part)
     family = GENERIC if device is None else device.family
     units, top = design_units(config, device)
-    counts = synthesize_units(list(units.values()), family, cache=cache)
-    uses = [
-        module_use(units[name], number, counts[units[name].key], family)
+    used = {
+        name: number
         for name, number in instances(units, top).items()
-    ]
+        if block_rams or not BLOCK_RAM_MODULE.fullmatch(name)
+    }
+    counts = synthesize_units([units[name] for name in used], family, cache=cache)
+    uses = [module_use(units[name], number, counts[units[name].key], family) for name, number in used.items()]
     return Synthesis(
         accelerator=config.to_row(),
         family=family,
