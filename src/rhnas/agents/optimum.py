@@ -23,8 +23,11 @@ from rhnas.relaxation import RelaxableCostModel
 from rhnas.space import FeasibleSet
 from rhnas.workload import FloatArray, IntArray, layer_table
 
-CHUNK = 1 << 13
+CHUNK = 1 << 12
 """Designs costed at a time; bounds the memory of a sweep."""
+
+ENUMERATED = 1 << 13
+"""Designs up to which every one is costed where branch and bound could settle them."""
 
 SCHEMA = 1
 """Version of the cached files; others are ignored."""
@@ -114,7 +117,7 @@ def find_optimum(designs: FeasibleSet, costs: DesignCosts, progress: Progress = 
     Raises:
         InfeasibleDesignError: No design has a mapping for every layer.
     """
-    if isinstance(costs.model, RelaxableCostModel) and designs.count > CHUNK:
+    if isinstance(costs.model, RelaxableCostModel) and designs.count > ENUMERATED:
         found = branch_and_bound(designs, costs, progress=progress)
         assert found.design is not None  # noqa: S101 - without effort or a known value it ends with one
         return Optimum(design=found.design, log_objective=found.log_objective, costed=found.costed)

@@ -189,7 +189,7 @@ class Problem:
         return np.concatenate(scores)
 
 
-YARDSTICK_CHUNK = 1 << 13
+YARDSTICK_CHUNK = 1 << 12
 """Designs costed at a time when all are; bounds the memory."""
 
 
