@@ -336,12 +336,18 @@ class Run:
     def _test(self, chosen: list[Chosen]) -> Stage:
         data = self.problem.data
         test = data.read_test().to(self.problem.device)
-        self.progress.stage("test", 1)
-        yield dict
-        integers = {c.scheme.key: QuantizedNetwork.load(self._integer_path(c.scheme.key)) for c in chosen}
+        keys = {c.architecture: c.scheme.key for c in chosen}
+        self.progress.stage("test", len(keys))
+        found: dict[Architecture, tuple[float, float]] = {}
+        for architecture, key in keys.items():
+            integers = QuantizedNetwork.load(self._integer_path(key))
+            right = evaluate(self.network(architecture), data, test), integer_accuracy(integers, test)
+            found[architecture] = right
+            self.progress.update(len(found), f"{right[0]:.2%}, int8 {right[1]:.2%}")
+            yield dict
         return {
-            "accuracy": {c.scheme.key: evaluate(self.network(c.architecture), data, test) for c in chosen},
-            "accuracy_int8": {key: integer_accuracy(network, test) for key, network in integers.items()},
+            "accuracy": {c.scheme.key: found[c.architecture][0] for c in chosen},
+            "accuracy_int8": {c.scheme.key: found[c.architecture][1] for c in chosen},
         }
 
 

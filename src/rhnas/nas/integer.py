@@ -11,7 +11,6 @@ from rhnas.nas.data.dataset import DataSet, Part
 from rhnas.nas.network import Network
 from rhnas.quantize.calibrate import FloatLayer, Scales, calibrate, pixel_table, quantize
 from rhnas.quantize.device import accuracy_on_device
-from rhnas.quantize.golden import accuracy
 from rhnas.quantize.qat import IntegerAwareNetwork, finetune
 from rhnas.quantized import QuantizedNetwork
 from rhnas.seeds import Seeds
@@ -54,9 +53,7 @@ def integer_network(
 
 def integer_accuracy(network: QuantizedNetwork, part: Part) -> float:
     """Fraction of a part's pictures that the integer network classifies right, by the golden model."""
-    if part.pictures.device.type != "cpu":
-        return accuracy_on_device(network, part.pictures, part.labels)
-    return accuracy(network, part.pictures.numpy(), part.labels.numpy())
+    return accuracy_on_device(network, part.pictures, part.labels)
 
 
 def _integer(name: str, layers: tuple[FloatLayer, ...], scales: Scales, data: DataSet) -> QuantizedNetwork:
