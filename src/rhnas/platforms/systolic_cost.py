@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -136,8 +137,9 @@ def nest_of(layer: Layer) -> Nest:
     )
 
 
+@lru_cache(maxsize=4096)
 def tiles_of(nest: Nest) -> IntArray:
-    """All tilings of a layer, int64 (T, 5) as ``Tile``.
+    """All tilings of a layer, int64 (T, 5) as ``Tile``; not to be written to.
 
     Rows of pixels are halved down to one, then the row; channels are quartered; columns are halved.
 
@@ -155,7 +157,7 @@ def tiles_of(nest: Nest) -> IntArray:
         channels.append(-(-channels[-1] // 4))
     halvings = 1 if nest.operations else nest.outs.bit_length()
     orders = (0,) if nest.operations else (0, 1)
-    return np.array(
+    tiles = np.array(
         [
             (*pixels, depth, halved, order)
             for pixels in spatial
@@ -165,6 +167,8 @@ def tiles_of(nest: Nest) -> IntArray:
         ],
         dtype=np.int64,
     )
+    tiles.setflags(write=False)
+    return tiles
 
 
 def arrays_of(batch: DesignBatch) -> IntArray:
