@@ -4,7 +4,8 @@
 ``results/synthesis/PART/`` is skipped. ``--designs 0`` only prints the comparison. With ``--limit-seconds``
 designs under way at the limit are ended; their finished modules stay in the cache. ``--lanes`` leaves out of
 the sample what has more vector lanes, which takes longest, ``--bus`` what has a wider bus; ``--logic`` leaves
-out block RAMs and adds to ``results/synthesis/PART-logic.json``.
+out block RAMs and writes to ``results/synthesis/PART-logic/``. ``--fit`` fits the model of look-up tables
+to all that is there.
 
 The sample starts with the default; each further design is the one of a few drawn at random that is farthest
 from all before it, by steps along the choices. So any beginning of it covers the space evenly.
@@ -19,22 +20,28 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
+import rhnas.vta
 from rhnas.files import read_json, write_json
 from rhnas.provenance import provenance
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import PARTS
-from rhnas.vta.resources import estimate
+from rhnas.vta.luts import GROUPS, PRICES, terms
+from rhnas.vta.resources import estimate, fixed_luts, soft_luts
 from rhnas.vta.rules import BATCH, BLOCK_OUT, BUS, macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_WIDE
 from rhnas.vta.synthesize import synthesize
 from rhnas.vta.yosys import run_tool
+from rhnas.workload import BoolArray, FloatArray
 
 RESULTS = Path(__file__).parents[1] / "results" / "synthesis"
 DRAWN, CANDIDATES = 8_000, 12
+PRICES_PATH = Path(rhnas.vta.__file__).parent / PRICES
 FIELDS = ("luts", "dsps", "bram_blocks")
 
 
@@ -64,19 +71,16 @@ def run_one(row: dict[str, int], part: str, command: str) -> None:
 
 
 def run_logic(part: str, rows: list[dict[str, int]], limit_s: float) -> None:
-    """Synthesize all but the block RAMs of what the file of a part does not have yet."""
-    path, ends = RESULTS / f"{part}-logic.json", time.monotonic() + limit_s
+    """Synthesize all but the block RAMs of what has no file yet."""
+    ends = time.monotonic() + limit_s
     command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
-    kept = read_json(path) if path.exists() else {"designs": []}
-    there = [design["accelerator"] for design in kept["designs"]]
     for row in rows:
-        if row in there or time.monotonic() > ends:
+        path = path_of(row, f"{part}-logic")
+        if path.exists() or time.monotonic() > ends:
             continue
         found = synthesize(AcceleratorConfig.from_row(row), part, block_rams=False)
-        counted = {"luts": found.luts, "flip_flops": found.flip_flops, "dsps": found.dsps}
-        kept["designs"].append({"accelerator": row, **counted, "seconds": round(found.seconds, 1)})
-        write_json(path, kept | {"tool": found.tool, "command": command, "provenance": provenance()})
-        print(f"{AcceleratorConfig.from_row(row).name}: {found.luts} LUT, {found.seconds:.0f} s", flush=True)
+        write_json(path, found.to_json() | {"command": command, "provenance": provenance()})
+        print(f"{path.stem}: {found.luts} LUT, {found.seconds:.0f} s", flush=True)
 
 
 def run(part: str, rows: list[dict[str, int]], workers: int, limit_s: float) -> None:
@@ -123,6 +127,62 @@ def compare(part: str) -> None:
         print(f"  {field}: {errors}, exact in {exact:.0%} of designs")
 
 
+def synthesized(part: str) -> list[dict[str, Any]]:
+    """Every design that was synthesized for a part's family, for the sample or to verify it, each once."""
+    sampled = [read_json(p) for folder in (part, f"{part}-logic") for p in (RESULTS / folder).glob("*.json")]
+    others = [*RESULTS.parent.glob("verified/*.json"), *RESULTS.parent.glob("*/verify.json")]
+    found = [*sampled, *(read_json(path).get("synthesis", {}) for path in others)]
+    found = [design for design in found if design.get("family") == PARTS[part].family]
+    return [d for n, d in enumerate(found) if d["accelerator"] not in [e["accelerator"] for e in found[:n]]]
+
+
+def group_luts(design: dict[str, Any]) -> list[float]:
+    """Tables of the modules of each group of ``luts.GROUPS``; the last one has all that no other has."""
+    counted = dict.fromkeys(GROUPS, 0.0)
+    for module in design["modules"]:
+        mine = [group for group, (modules, _) in GROUPS.items() if module["name"] in modules]
+        counted[mine[0] if mine else list(GROUPS)[-1]] += module["instances"] * module["luts"]
+    return list(counted.values())
+
+
+def fit(part: str) -> None:
+    """Fit the price of each term, group by group, print how well that does, and write the prices."""
+    designs = synthesized(part)
+    batch = DesignBatch.of(*(design["accelerator"] for design in designs))
+    real = np.array([design["luts"] for design in designs], dtype=np.float64)
+    counted = np.array([group_luts(design) for design in designs])  # (B, groups)
+    soft, fixed = (
+        np.array([count(DesignBatch.of(d["accelerator"]), PARTS[d["part"]])[0] for d in designs])
+        for count in (soft_luts, fixed_luts)
+    )
+    counted -= np.stack([np.zeros_like(soft), soft, fixed - soft], axis=1)
+    found = terms(batch)
+
+    def told(train: BoolArray) -> tuple[FloatArray, dict[str, float]]:
+        prices, total = dict.fromkeys(found, 0.0), fixed.astype(np.float64)
+        for column, (_, names) in enumerate(GROUPS.values()):
+            table = np.stack([found[name] for name in names], axis=1)
+            fitted = nnls(table[train] / real[train, None], (counted[:, column] / real)[train])[0]
+            total = total + table @ fitted
+            for name, price in zip(names, fitted, strict=True):
+                prices[name] += price
+        return total / real - 1, prices
+
+    everything = np.ones(len(real), dtype=bool)
+    error, prices = told(everything)
+    alone = np.array([told(kept)[0][~kept][0] for kept in ~np.eye(len(real), dtype=bool)])
+    for design, fitted, left_out in zip(designs, error, alone, strict=True):
+        name = AcceleratorConfig.from_row(design["accelerator"]).name
+        print(f"  {name}: {design['luts']} LUT, told {fitted:+.1%}, by a fit to the others {left_out:+.1%}")
+    print(
+        f"{part}: look-up tables of {len(real)} designs, mean error {np.abs(error).mean():.1%}; "
+        f"cross-validated, one left out: {np.abs(alone).mean():.1%}, largest {np.abs(alone).max():.1%}"
+    )
+    rounded = {name: round(price, 3) for name, price in prices.items()}
+    command = "python benchmarks/resources.py --designs 0 --fit"
+    write_json(PRICES_PATH, {"prices": rounded, "part": part, "designs": len(real), "command": command})
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -132,6 +192,7 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=256)
     parser.add_argument("--bus", type=int, default=512)
     parser.add_argument("--logic", action="store_true", help="leave out block RAMs, one design at a time")
+    parser.add_argument("--fit", action="store_true", help="fit the model's prices to what is there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit-seconds", type=float, default=1e9)
@@ -149,6 +210,8 @@ def main() -> None:
             run_logic(options.part, rows, options.limit_seconds)
         else:
             run(options.part, rows, options.workers, options.limit_seconds)
+    if options.fit:
+        fit(options.part)
     compare(options.part)
 
 

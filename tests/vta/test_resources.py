@@ -1,13 +1,18 @@
 """The resource estimate against geometry worked out by hand and the few syntheses there are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rhnas.vta
 from rhnas.errors import SettingsError
+from rhnas.files import read_json
 from rhnas.space import DesignBatch
 from rhnas.vta.fpga import LFE5U_85F, PARTS, XC7Z020, XCZU3EG, fpga_named
+from rhnas.vta.luts import PRICES, terms
 from rhnas.vta.resources import (
     BRAM_SHAPES,
     Memories,
@@ -20,6 +25,8 @@ from rhnas.vta.resources import (
 from rhnas.vta.rules import KEYS, macs_per_cycle
 from rhnas.vta.spaces import DEFAULT, VTA_INTEL, VTA_WIDE
 
+SYNTHESES = Path(__file__).parents[2] / "results" / "synthesis"
+LUT_PRICES = Path(rhnas.vta.__file__).parent / PRICES
 SMALLER = {**DEFAULT, "LOG_UOP_BUFF_SIZE": 13, "LOG_WGT_BUFF_SIZE": 17}
 
 
@@ -75,12 +82,25 @@ def test_multipliers_beyond_the_hard_ones_are_made_of_tables():
     assert int(used.luts[0]) > soft * XC7Z020.luts_per_multiplier
 
 
-def test_the_array_is_that_of_the_synthesized_core():
-    """16 lanes of 8 + 4 + 2 + 1 adders of 17 to 20 bits and a 32-bit accumulator, plus control."""
-    lane = 8 * 17 + 4 * 18 + 2 * 19 + 20 + 32
-    batch = DesignBatch.of(DEFAULT)
-    other = 3_000 + 16 * 32 * 6 + 16 * XC7Z020.luts_per_multiplier
-    assert int(estimate(batch, XC7Z020).luts[0]) - other == 16 * lane + 519 == 5_287
+def test_the_parts_of_the_default_counted_by_hand():
+    found = {name: float(count[0]) for name, count in terms(DesignBatch.of(DEFAULT)).items()}
+    assert found["vector lane"] == 16
+    assert found["adder tree bit"] == 16 * (8 * 17 + 4 * 18 + 2 * 19 + 20)
+    assert found["rotated bit"] == 64 // 3, "a beat brings two micro-ops; all other tensors fill one or more"
+    narrow = {**DEFAULT, "LOG_BLOCK_IN": 1, "LOG_BLOCK_OUT": 0}
+    # A beat brings 2 micro-ops, 4 inputs, 4 weights, 8 accumulators of 8 bits and 8 outputs.
+    bits = 64 * (1 + 3 + 3 + 7) + 256 * 7
+    assert float(terms(DesignBatch.of(narrow))["rotated bit"][0]) == bits // 3
+
+
+def test_tables_are_told_within_a_tenth_of_what_synthesis_gave():
+    designs = [read_json(path) for path in SYNTHESES.glob("xc7z020*/*.json")]
+    batch = DesignBatch.of(*(design["accelerator"] for design in designs))
+    real = np.array([design["luts"] for design in designs])
+    error = np.abs(estimate(batch, XC7Z020).luts / real - 1)
+    assert error.mean() < 0.1
+    assert error[real == real.max()] < 0.1
+    assert read_json(LUT_PRICES)["designs"] >= len(designs)
 
 
 def test_memory_bandwidth_bounds_the_bus():

@@ -23,8 +23,7 @@ class Fpga:
         products_per_dsp: int8 products that share an operand and fit one hard multiplier.
         lut_inputs: Inputs of a look-up table.
         luts_per_multiplier: An int8 x int8 multiplier without hard multiplier.
-        luts_per_array_lut: Tables for logic that takes one six-input table, in the multiplier array.
-        luts_per_logic_lut: The same elsewhere (multiplexers, shifters, state machines).
+        luts_per_lut6: Tables for logic that takes one six-input table.
         lut_ram_depth: Depth of a memory made of tables.
         lut_ram_luts: Tables per ``lut_ram_width`` bits of such a memory.
         lut_ram_width: See ``lut_ram_luts``.
@@ -40,8 +39,7 @@ class Fpga:
     products_per_dsp: int
     lut_inputs: int
     luts_per_multiplier: int
-    luts_per_array_lut: int
-    luts_per_logic_lut: int
+    luts_per_lut6: float
     lut_ram_depth: int
     lut_ram_luts: int
     lut_ram_width: int
@@ -58,8 +56,7 @@ XC7Z020 = Fpga(
     products_per_dsp=2,
     lut_inputs=6,
     luts_per_multiplier=134,
-    luts_per_array_lut=1,
-    luts_per_logic_lut=1,
+    luts_per_lut6=1,
     lut_ram_depth=64,
     lut_ram_luts=4,
     lut_ram_width=3,
@@ -78,8 +75,7 @@ XCZU3EG = Fpga(
     products_per_dsp=2,
     lut_inputs=6,
     luts_per_multiplier=134,
-    luts_per_array_lut=1,
-    luts_per_logic_lut=1,
+    luts_per_lut6=1,
     lut_ram_depth=64,
     lut_ram_luts=4,
     lut_ram_width=3,
@@ -98,8 +94,7 @@ LFE5U_85F = Fpga(
     products_per_dsp=1,
     lut_inputs=4,
     luts_per_multiplier=290,
-    luts_per_array_lut=4,
-    luts_per_logic_lut=2,
+    luts_per_lut6=1.6,
     lut_ram_depth=16,
     lut_ram_luts=6,
     lut_ram_width=4,

@@ -1,9 +1,7 @@
-"""First estimate of what a design takes of an FPGA, before synthesis.
+"""What a design takes of an FPGA, before synthesis: block RAM and multipliers from geometry, tables learnt.
 
-Block RAM follows from geometry and is the trustworthy part. Multipliers are counted. Look-up tables are a
-structural count (adder trees, vector lanes, multipliers that find no hard one) whose constants come from a
-few syntheses of a GEMM core and from assumptions marked as such; it is here to sort out what cannot fit, and
-a model learnt from synthesis is to replace it.
+Block RAM and multipliers are counted. Look-up tables are those of soft multipliers and shallow memories, and
+a model of all else whose prices are fitted to syntheses (``vta.luts``); ``docs/synthesis.md`` has its error.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import numpy as np
 
 from rhnas.space import DesignBatch, Rule
 from rhnas.vta.fpga import Fpga
+from rhnas.vta.luts import logic_luts
 from rhnas.vta.rules import (
     BATCH,
     BLOCK_IN,
@@ -36,8 +35,6 @@ from rhnas.workload import IntArray
 CLOCK_MHZ = 100
 """Clock of all designs until a measured or modelled one exists (VTA's ``pynq`` target)."""
 
-ACC_BITS = 1 << LOG_ACC_BITS
-PRODUCT_BITS = 2 * INT8_BITS
 INSTRUCTION_BITS = 128
 
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
@@ -53,15 +50,6 @@ LOG_BEAT_EXPANSION = (0, 0, 0, LOG_ACC_BITS - LOG_INP_BITS, 0)
 
 OUT = 4
 """Index of the output scratchpad among them."""
-
-GEMM_CONTROL_LUTS = 519
-"""Index generators and forwarding: the rest of a 16x16 core synthesized for xc7 (5,287 LUT, 256 DSP48)."""
-ALU_LUTS_PER_BIT = 6
-"""Per bit of a vector lane: adder and comparator 1 each, shifter 3, selection 1. Assumed, not synthesized."""
-SHELL_LUTS = 3_000
-"""Fetch, two loads, store and bus arbiter at 64 bits. Assumed, not synthesized."""
-SHELL_LUTS_PER_BUS_BIT = 8
-"""Alignment and buffering per further bit of bus. Assumed, not synthesized."""
 
 
 @dataclass(frozen=True)
@@ -161,21 +149,23 @@ def estimate(batch: DesignBatch, part: Fpga) -> Resources:
         >>> int(r.dsps[0]), int(r.bram_blocks[0])
         (128, 251)
     """
-    dsps = hard_multipliers(batch, part)
-    memories = Memories.of(batch)
-    shallow = memories.total(lambda bits, depth: lut_ram_luts(bits, depth, part))
-    lanes = np.int64(1) << (batch[BATCH] + batch[BLOCK_OUT])
-    soft = macs_per_cycle(batch) - hard_products(batch, part) + lanes  # the vector lanes multiply as well
-    array = GEMM_CONTROL_LUTS + lanes * _adder_tree_bits(batch)
-    logic = SHELL_LUTS + SHELL_LUTS_PER_BUS_BIT * (batch[BUS] - INT8_BITS * INT8_BITS)
-    logic += lanes * ACC_BITS * ALU_LUTS_PER_BIT
-    luts = (
-        np.maximum(soft, 0) * part.luts_per_multiplier
-        + array * part.luts_per_array_lut
-        + logic * part.luts_per_logic_lut
-        + shallow
+    luts = np.rint(logic_luts(batch, part)).astype(np.int64) + fixed_luts(batch, part)
+    return Resources(
+        luts, hard_multipliers(batch, part), Memories.of(batch).bram_blocks(), memory_traffic_mb_per_s(batch)
     )
-    return Resources(luts, dsps, memories.bram_blocks(), memory_traffic_mb_per_s(batch))
+
+
+def fixed_luts(batch: DesignBatch, part: Fpga) -> IntArray:
+    """Look-up tables of multipliers that find no hard one and of memories too shallow for block RAM, (B,)."""
+    return soft_luts(batch, part) + Memories.of(batch).total(
+        lambda bits, depth: lut_ram_luts(bits, depth, part)
+    )
+
+
+def soft_luts(batch: DesignBatch, part: Fpga) -> IntArray:
+    """Look-up tables of the multipliers that find no hard one, int64 (B,)."""
+    soft = macs_per_cycle(batch) - hard_products(batch, part)
+    return np.asarray(np.maximum(soft, 0) * part.luts_per_multiplier)
 
 
 def hard_multipliers(batch: DesignBatch, part: Fpga) -> IntArray:
@@ -203,16 +193,6 @@ def _packing(batch: DesignBatch, part: Fpga) -> IntArray:
     """Products per hard multiplier; two of them share an input (two columns) or a weight (two rows)."""
     shared = np.where(batch[BATCH] + batch[BLOCK_OUT] > 0, part.products_per_dsp, 1)
     return np.asarray(shared, dtype=np.int64)
-
-
-def _adder_tree_bits(batch: DesignBatch) -> IntArray:
-    """Full adders of one lane: level j of the tree adds 2^(k-j) pairs of 16+j-1 bits; then the accumulator.
-
-    The sum over j = 1..k of 2^(k-j) (16 + j) is 16 (2^k - 1) + 2 (2^k) - k - 2.
-    """
-    log = batch[BLOCK_IN]
-    leaves = np.int64(1) << log
-    return np.asarray(PRODUCT_BITS * (leaves - 1) + 2 * leaves - log - 2 + ACC_BITS)
 
 
 def _ceil(amount: int, unit: int) -> int:
