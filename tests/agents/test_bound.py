@@ -27,7 +27,10 @@ def chip():
     return space.feasible(platform.rules(layers=LAYERS, limits=LIMITS)), platform.cost_model()
 
 
-@pytest.mark.parametrize("objective", list(Objective))
+@pytest.mark.parametrize(
+    "objective",
+    [Objective.EDP, Objective.ENERGY, pytest.param(Objective.LATENCY, marks=pytest.mark.slow)],
+)
 def test_the_optimum_is_that_of_enumeration(chip, objective):
     designs, model = chip
     costs = DesignCosts(designs.space, model, LAYERS, objective, np.array([1.0, 2.0, 3.0]))

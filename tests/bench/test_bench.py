@@ -251,6 +251,7 @@ def test_two_workers_give_what_one_gives(tiny_workers, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(tiny_workers, tmp_path, monkeypatch):
     whole = bench(plan(seeds=3), tmp_path / "whole", resume=False, progress=lambda *_: None)
     with monkeypatch.context() as patch:

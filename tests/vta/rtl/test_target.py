@@ -56,8 +56,10 @@ def run_lane(target, hard, shared, others, folder):
 @needs_tools
 @pytest.mark.parametrize(
     ("target", "hard"),
-    [(Target(family="xc7", dsps=99, shared=2), 3), (Target(family="ecp5", dsps=99), 4)],
-    ids=["xc7", "ecp5"],
+    [
+        pytest.param(Target(family="xc7", dsps=99, shared=2), 3, id="xc7"),
+        pytest.param(Target(family="ecp5", dsps=99), 4, id="ecp5", marks=pytest.mark.slow),
+    ],
 )
 def test_a_lane_of_multipliers_gives_the_dot_products(target, hard, tmp_path):
     rng = np.random.default_rng(0)
