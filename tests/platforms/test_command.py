@@ -53,7 +53,9 @@ answer = {"layers": layers, "launch": {"cycles": 7, "energy_pj": 1.5}}
 """
 PRINT = "print(json.dumps(answer))\n"
 SEARCH = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it otherwise
 import numpy as np
 from rhnas.platform import load_platform
 from rhnas.workload import Layer
