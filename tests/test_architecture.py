@@ -13,7 +13,7 @@ ROOT = Path(rhnas.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"seeds", "files"},
+    {"seeds", "files", "assignments"},
     {"workload", "provenance", "audit", "technology"},
     {"space", "nearest", "quantized"},
     {"platform", "toolchain", "relaxation"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rhnas.assignments import assignments
 from rhnas.errors import InfeasibleDesignError, SettingsError, did_you_mean
 from rhnas.files import read_json
 from rhnas.nearest import describe_change, nearest_design
@@ -28,7 +29,7 @@ def parse_row(text: str, default: Mapping[str, int]) -> dict[str, int]:
     """
     if text == "default":
         return dict(default)
-    given = _assignments(text) if "=" in text and not Path(text).is_file() else read_json(Path(text))
+    given = assignments(text) if "=" in text and not Path(text).is_file() else read_json(Path(text))
     for key, value in given.items():
         if key not in default:
             raise SettingsError(
@@ -39,22 +40,6 @@ def parse_row(text: str, default: Mapping[str, int]) -> dict[str, int]:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise SettingsError(f"{key} must be a whole number, not negative", got=repr(value))
     return {**default, **given}
-
-
-def _assignments(text: str) -> dict[str, int]:
-    given: dict[str, int] = {}
-    for part in text.split(","):
-        key, _, value = (piece.strip() for piece in part.partition("="))
-        if key in given:
-            raise SettingsError("each accelerator key must be given once", got=key)
-        try:
-            given[key] = int(value)
-        except ValueError as error:
-            raise SettingsError(
-                "an accelerator must be 'default', a .json file, or KEY=VAL,KEY=VAL with whole numbers",
-                got=part,
-            ) from error
-    return given
 
 
 def require_realizable(space: Space, row: Mapping[str, int], default: Mapping[str, int], label: str) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from rhnas.assignments import assignments
 from rhnas.errors import InfeasibleDesignError, SettingsError
 from rhnas.files import read_json
 from rhnas.nearest import describe_change, nearest_design
@@ -34,6 +35,9 @@ from rhnas.vta.spaces import DEFAULT, SPACES, VTA_WIDE
 
 LOG_BLOCK = "LOG_BLOCK"
 """Upstream's key for both block sizes."""
+
+EXAMPLE = "LOG_BLOCK_IN=5,LOG_WGT_BUFF_SIZE=17"
+"""What errors show of how an accelerator is written."""
 
 MAX_LOG_ARRAY, MAX_LOG_BUFFER, MAX_BUS_BITS = 16, 30, 4096
 """Largest values that are taken as meant; beyond them numbers are typing errors, not designs."""
@@ -312,25 +316,8 @@ def parse_accelerator(text: str) -> dict[str, int]:
     if text == "default":
         return dict(DEFAULT)
     if "=" in text and not Path(text).is_file():
-        return read_keys(_assignments(text))[0]
+        return read_keys(assignments(text, EXAMPLE))[0]
     return read_keys(read_json(Path(text)))[0]
-
-
-def _assignments(text: str) -> dict[str, int]:
-    given: dict[str, int] = {}
-    for part in text.split(","):
-        key, _, value = (piece.strip() for piece in part.partition("="))
-        if key in given:
-            raise SettingsError("each accelerator key must be given once", got=key)
-        try:
-            given[key] = int(value)
-        except ValueError as error:
-            raise SettingsError(
-                "an accelerator must be 'default', a .json file, or KEY=VAL,KEY=VAL with whole numbers",
-                got=part,
-                fix="for example LOG_BLOCK_IN=5,LOG_WGT_BUFF_SIZE=17",
-            ) from error
-    return given
 
 
 def read_keys(value: Mapping[str, Any]) -> tuple[dict[str, int], tuple[tuple[str, Scalar], ...]]:
