@@ -3,8 +3,10 @@
 Run: python benchmarks/cost_model.py [--network resnet18] [--space vta-intel] [--designs 20] [--large]
 
 Prints the rate of one call on the whole space, where equal layers, equal designs and the mappings of a group
-are priced once, and the rate where every pair is asked for alone and nothing is shared. Beside the clock's
-rate stands what two cores would reach by the processor time taken, which other work disturbs less.
+are priced once, the rate where every pair is asked for alone and nothing is shared, and that of the NumPy
+version (``cost_numpy.py``), which prices every mapping of a pair at once and must find the same least cycles
+and energy. Beside the clock's rate stands what two cores would reach by the processor time taken, which other
+work disturbs less.
 With --large it prices 10,000 random designs of vta on 100 layers of the zoo instead, in pieces as the sweeps
 do, and prints the memory.
 """
@@ -18,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from cost_numpy import mappings
 from rhnas.agents.optimum import CHUNK
 from rhnas.networks.zoo import load_network
 from rhnas.platform import Objective, Platform, load_platform
@@ -62,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--network", default="resnet18")
     parser.add_argument("--space", default="vta-intel")
-    parser.add_argument("--designs", type=int, default=20, help="designs of the rate without sharing")
+    parser.add_argument("--designs", type=int, default=20, help="designs of the other two rates")
     parser.add_argument("--large", action="store_true", help="10,000 designs of vta x 100 layers")
     given = parser.parse_args()
     platform = load_platform()
@@ -84,13 +87,16 @@ def main() -> None:
     print(f"  {peak_memory()}")
 
     chosen = np.random.default_rng(0).choice(len(batch), size=given.designs, replace=False)
-
-    def alone() -> None:
-        for design in chosen:
-            for layer in layers:
-                model.evaluate(batch.take(slice(int(design), int(design) + 1)), [layer])
-
-    timed("unshared", given.designs * len(layers), alone, f" ({given.designs} random designs)")
+    designs, told = [batch.take(slice(at, at + 1)) for at in chosen], f" ({given.designs} random designs)"
+    asked = [(design, layer) for design in designs for layer in layers]
+    timed("unshared", len(asked), lambda: [model.evaluate(design, [layer]) for design, layer in asked], told)
+    found = timed(
+        "in NumPy", len(asked), lambda: [mappings(layer, design, model) for design, layer in asked], told
+    )
+    for (design, layer), (cycles, energy_pj) in zip(asked, found, strict=True):
+        cost = model.evaluate(design, [layer])
+        np.testing.assert_equal(cycles.min(), cost.cycles.min())
+        np.testing.assert_allclose(energy_pj.min(), cost.energy_pj.min(), rtol=1e-12)
 
 
 if __name__ == "__main__":
