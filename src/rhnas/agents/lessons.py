@@ -3,7 +3,7 @@
 The teacher prices candidates and hands out designs drawn from the soft optimum over them,
 q(x) ~ exp(-log cost(x) / T), among those that the budget allows and every layer can run on. In a small space
 the candidates are all its designs, so q is exact. In a large one they are the designs that earlier problems
-were taught, samples of the policy, random designs, and neighbours of the best: the teacher learns too.
+were taught, samples of the policy, and neighbours of the best: the teacher learns too.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ ATTEMPTS = 50
 """Chip budgets drawn before a network is taught without one."""
 
 
+EXPLORING = 1.5
+"""Temperature of the policy where its samples become candidates."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LessonSettings:
     """How problems are drawn and what the teacher knows about them.
@@ -42,7 +46,7 @@ class LessonSettings:
         draws: Designs taught per problem.
         temperature: Of the soft optimum, in units of log cost.
         enumerated: Designs up to which the teacher prices all of a space.
-        explore: Samples, random designs and neighbours that a problem adds to the candidates, of each.
+        explore: Samples and neighbours that a problem adds to the candidates, of each.
         remembered: Taught designs that stay candidates in later rounds.
     """
 
@@ -52,7 +56,7 @@ class LessonSettings:
     draws: int = 32
     temperature: float = 0.02
     enumerated: int = 1 << 13
-    explore: int = 4
+    explore: int = 6
     remembered: int = 1 << 10
 
     def __post_init__(self) -> None:
@@ -157,7 +161,7 @@ class Teacher:
             table.add(self._realizable.flat)
         else:
             table.add(remembered)
-            table.add(self._explored(problems, policy, rng, generator))
+            table.add(self._explored(problems, policy, generator))
             table.add(self._neighbours(problems, table, rng))
         return self._lessons(problems, answers, table, remembered, rng)
 
@@ -240,15 +244,13 @@ class Teacher:
         self,
         problems: Sequence[Problem],
         policy: FactoredPolicy,
-        rng: np.random.Generator,
         generator: torch.Generator,
     ) -> IntArray:
-        """Samples of the policy and random designs, flat positions."""
-        found = []
-        for problem in problems:
-            count = self.settings.explore
-            sampled = policy.sample(problem.features, problem.designs, count, 1.0, generator)[0]
-            found += [self._space.ravel(sampled.numpy()), rng.choice(problem.designs.flat, count)]
+        """Samples of the policy, flat positions; at first they are all but uniform."""
+        found = [np.empty(0, dtype=np.int64)]
+        for p in problems:
+            sampled = policy.sample(p.features, p.designs, self.settings.explore, EXPLORING, generator)[0]
+            found.append(self._space.ravel(sampled.numpy()))
         return np.concatenate(found)
 
     def _neighbours(

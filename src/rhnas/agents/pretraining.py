@@ -141,7 +141,7 @@ class Pretraining:
             log_policy = self.policy(features[rows], designs, masks[rows, picked])  # (B, D, M)
             loss = -of_chosen(log_policy, designs).sum(dim=1).mean()
             self._adam.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.gradient_norm)
             self._adam.step()
             total += loss.item()
