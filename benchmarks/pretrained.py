@@ -91,7 +91,7 @@ class Problem:
             evaluator = Evaluator(self.task.space, self.scores)
             search(self.task.agent(agent.removesuffix("_warm"), seed, **options), context, evaluator)
             trace = np.exp(evaluator.trace - self.optimum) - 1
-            rows.append([float(trace[min(spent, len(trace)) - 1]) for spent in SPENT])
+            rows.append([round(float(trace[min(spent, len(trace)) - 1]), 6) for spent in SPENT])
         return rows
 
 
