@@ -18,6 +18,7 @@ from rhnas.cli.generate import generate
 from rhnas.cli.new import new
 from rhnas.cli.optimize import optimize
 from rhnas.cli.output import stderr
+from rhnas.cli.pretrain import pretrain
 from rhnas.cli.report import report
 from rhnas.cli.search import search
 from rhnas.cli.simulate import simulate
@@ -42,6 +43,7 @@ app.command()(audit)
 app.command()(data)
 app.command()(explain)
 app.command()(optimize)
+app.command()(pretrain)
 app.command()(bench)
 app.command()(space)
 app.command()(new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rhnas.codesign.checkpoint import unpack
+from rhnas.checkpoint import unpack
 from rhnas.codesign.problem import Problem
 from rhnas.codesign.schemes.table import SCHEMES, searches_of
 from rhnas.codesign.stages import State

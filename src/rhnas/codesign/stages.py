@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rhnas.codesign.checkpoint import pack, unpack
+from rhnas.checkpoint import pack, unpack
 from rhnas.errors import CheckpointError
 from rhnas.study import Study
 

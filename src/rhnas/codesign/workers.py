@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from rhnas.codesign.checkpoint import unpack
+from rhnas.checkpoint import unpack
 from rhnas.codesign.stages import Progress, State
 from rhnas.errors import RhnasError
 from rhnas.settings import Settings
