@@ -29,7 +29,7 @@ def headline(folder: Path, *arguments: str, code: int = 0) -> str:
 
 def table(lines: str, heading: str) -> list[list[str]]:
     """Rows of the Markdown table whose heading begins so."""
-    found = lines[lines.index(heading) :].split("\n\n")[0].splitlines()[2:]
+    found = lines[lines.index(heading) :].split("\n\n", maxsplit=1)[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in found]
 
 

@@ -15,7 +15,7 @@ from rhnas.codesign.problem import Problem
 from rhnas.codesign.reuse import Donor
 from rhnas.codesign.stages import Halt, Lender, Progress, Silence, Stages
 from rhnas.codesign.workers import CarryOut, Crew
-from rhnas.nas.arithmetic import make_repeatable
+from rhnas.nas.arithmetic import device_failures, make_repeatable
 from rhnas.settings import Settings
 from rhnas.study import Study
 
@@ -50,7 +50,7 @@ def run(
     problem = _prepared(study.settings)
     halt = halt or Halt()
     lenders: list[Lender] = [Donor(directory, problem) for directory in reuse]
-    with Crew(study, workers, partial(_hand, halt), progress) as crew:
+    with Crew(study, workers, partial(_hand, halt), progress) as crew, device_failures():
         stages = Stages(study, study.settings.run.checkpoint_s, [*lenders, crew], halt)
         result = Run(problem, stages, progress, crew if workers > 1 else None).result()
     study.drop_parts()
@@ -68,7 +68,8 @@ def _hand(halt: Halt, settings: Settings) -> CarryOut:
     problem = _prepared(settings)
 
     def carry_out(study: Study, stage: str, progress: Progress) -> None:
-        Run(problem, Stages(study, settings.run.checkpoint_s, halt=halt), progress).carry_out(stage)
+        with device_failures():
+            Run(problem, Stages(study, settings.run.checkpoint_s, halt=halt), progress).carry_out(stage)
 
     return carry_out
 
