@@ -15,7 +15,8 @@ from rhnas.codesign.choice import Finalist, choose
 from rhnas.codesign.reuse import keep_stages
 from rhnas.codesign.run import run
 from rhnas.codesign.stages import Halt, PausedError
-from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, SettingsError
+from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, RhnasError, SettingsError
+from rhnas.nas.train import Training
 from rhnas.quantized import QuantizedNetwork
 from rhnas.settings import Settings, parse_settings
 from rhnas.study import CHECKPOINT, Study
@@ -192,6 +193,21 @@ def test_kept_stages_are_small_whole_and_written_once(
     damaged.write_bytes(damaged.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match="delete it, and the stage is repeated"):
         run(Study(tmp_path / "run", finished.settings), reuse=[kept])
+
+
+def test_a_lost_gpu_ends_the_run_with_the_way_on(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(self: Training) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ...")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", lost)
+        with pytest.raises(RhnasError, match=r"launch failure; .*--resume.*run\.device=auto") as error:
+            run(Study(tmp_path / "run", finished.settings))
+    assert "kernel" not in str(error.value)
+    resumed = run(Study(tmp_path / "run", finished.settings))
+    assert without_times(resumed) == without_times(finished.result())
 
 
 def test_a_finished_run_is_not_run_again(finished: Study, monkeypatch: pytest.MonkeyPatch) -> None:
