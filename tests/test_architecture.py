@@ -14,7 +14,7 @@ ROOT = Path(rhnas.__file__).parent
 LAYERS = [
     {"errors"},
     {"seeds", "files", "assignments", "checkpoint"},
-    {"workload", "provenance", "audit", "technology"},
+    {"workload", "provenance", "audit", "technology", "pareto"},
     {"space", "nearest", "quantized"},
     {"platform", "toolchain", "relaxation"},
     {"settings", "explain", "pricing"},

@@ -14,6 +14,7 @@ from rhnas.cli.cost import cost
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
+from rhnas.cli.front import front
 from rhnas.cli.generate import generate
 from rhnas.cli.new import new
 from rhnas.cli.optimize import optimize
@@ -49,6 +50,7 @@ app.command()(space)
 app.command()(new)
 app.command()(doctor)
 app.command()(report)
+app.command()(front)
 app.command()(simulate)
 app.command()(generate)
 app.command()(build)
