@@ -10,7 +10,6 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from inspect import signature
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,8 +54,7 @@ class Totals:
     Attributes:
         cycles: float64 (B,); nan where a layer has no mapping.
         energy_pj: float64 (B,); nan likewise.
-        mu: float64 (B,): the exchange rate in cycles per pJ that every layer's choice shares
-            (0: cycles alone, inf: energy alone).
+        mu: float64 (B,): cycles per pJ that every layer's choice shares (0: cycles alone, inf: energy alone).
     """
 
     cycles: FloatArray
@@ -138,8 +136,7 @@ class Cost:
         """Steps along all hulls of a design, cheapest exchange first; the order depends on no weights.
 
         Returns:
-            The layer of each step, the cycles it adds, the energy it adds (negative), and its rate in cycles
-            per pJ saved, inf where rows are padded; each (B, S).
+            Of each step the layer, cycles and energy added, and cycles per pJ saved (inf: padded); (B, S).
         """
         batch, layers, points = self.cycles.shape
         cycles = np.diff(self.cycles, axis=2).reshape(batch, -1).astype(np.float64)  # (B, L (K-1)), >= 0
@@ -238,7 +235,7 @@ class Platform(ABC):
     """The parts that ``rules(fpga=...)`` knows."""
     options: tuple[str, ...] = ()
     """The options that ``cost_model`` takes."""
-    limits: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    limits: Mapping[str, tuple[int, int]] = {}
     """What ``rules(limits=...)`` bounds, each with the tightest and the loosest bound worth asking for."""
     how: str = "modelled"
     """Where its costs come from, in one word."""

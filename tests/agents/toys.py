@@ -114,14 +114,7 @@ class ToyPlatform(Platform):
     def cost_model(self, **options: Any) -> CostModel:
         return FittingModel()
 
-    def rules(
-        self,
-        *,
-        layers: Sequence[Layer] = (),
-        chainable: bool = False,
-        fpga: str | None = None,
-        limits: Mapping[str, int] | None = None,
-    ) -> tuple[Rule, ...]:
+    def rules(self, *, limits: Mapping[str, int] | None = None, **_: Any) -> tuple[Rule, ...]:
         return tuple(sum_below(bound) for bound in (limits or {}).values())
 
     def default(self) -> dict[str, int]:
