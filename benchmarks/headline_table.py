@@ -140,7 +140,7 @@ def decomposition(
         f"{', '.join(f'{gap:+.2f}' for gap in gaps)}; no worse in {equal} of {len(gaps)}",
         f"R_machine ({', '.join(how)})",
         "R_hardware",
-        "R_joint",
+        "R_joint" if equal == len(gaps) else "R_joint, not at equal accuracy",
         "R_hardware x R_joint",
         "R",
     ]
