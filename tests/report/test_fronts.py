@@ -87,6 +87,21 @@ class TestRealRuns:
         told = compare(found)["latency_ms"]["ratios"]["baseline/two_stage"]
         assert told["no_worse"] == pytest.approx(by_scheme["baseline"] / by_scheme["two_stage"])
 
+    def test_cost_weights_make_a_front(self, tmp_path):
+        """A second weight: a tenth of the accuracy lost, a third of the cycles, for every scheme."""
+        config = (DIGITS[0] / "config.toml").read_text()
+        (tmp_path / "config.toml").write_text(config.replace("weight = 0.02", "weight = 0.2"))
+        result = json.loads((DIGITS[0] / "result.json").read_text())
+        for scheme in ("baseline", "hardware_only", "two_stage", "found"):
+            result[scheme]["accuracy_int8"] *= 0.9
+            result[scheme]["cycles_simulated"] //= 3
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        found = points_of(outcomes(load_runs([tmp_path, DIGITS[0]])))
+        assert [(p.scheme, p.weight) for p in found][:2] == [("baseline", 0.02), ("baseline", 0.2)]
+        told = compare(found)["latency_ms"]
+        assert [len(front) for front in told["fronts"].values()] == [2] * 4
+        assert told["ratios"]["baseline/found"]["interpolated"] == pytest.approx(8010 / 3920, rel=1e-3)
+
     def test_a_front_that_dominates_all_others_has_the_whole_hypervolume(self):
         found = points_of(outcomes(load_runs(DIGITS)))
         for entry in compare(found).values():
