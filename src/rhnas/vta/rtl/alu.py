@@ -123,17 +123,15 @@ class AluCore(wiring.Component):
         walk.connect_controls(m, self)
         m.d.comb += walk.halved.eq(~self.use_imm)
         # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
-        # destination. t+2: the source is there; an immediate operation is due. t+3: the tensor one is.
+        # destination. t+3: the source is there; an immediate operation is due. t+4: the tensor one is.
         second, second_last = Signal(), Signal()
         m.d.sync += [second.eq(walk.valid & ~self.use_imm), second_last.eq(walk.last & ~self.use_imm)]
-        m.d.comb += self.acc_index.eq(Mux(second, delayed(m, walk.dst), walk.src))
-        valid, last, dst = (
-            delayed(m, signal, ACC_CYCLES - 1) for signal in (walk.valid, walk.last, walk.dst)
-        )
-        due = Mux(self.use_imm, valid, delayed(m, second, ACC_CYCLES - 1))
-        due_last = Mux(self.use_imm, last, delayed(m, second_last, ACC_CYCLES - 1))
-        due_index = Mux(self.use_imm, dst, delayed(m, dst))
-        m.d.sync += self.done.eq(delayed(m, due_last))
+        first_dst = delayed(m, walk.dst)
+        m.d.comb += self.acc_index.eq(Mux(second, first_dst, walk.src))
+        due = delayed(m, Mux(self.use_imm, walk.valid, second))
+        due_last = delayed(m, Mux(self.use_imm, walk.last, second_last))
+        due_index = delayed(m, Mux(self.use_imm, walk.dst, first_dst))
+        m.d.comb += self.done.eq(delayed(m, due_last, ACC_CYCLES))
         result = Signal.like(self.write_data)
         fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = []

@@ -172,12 +172,13 @@ class GemmCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+4.
-        due, last = (delayed(m, signal, DOT_CYCLES) for signal in (walk.valid, walk.last))
-        index = delayed(m, walk.dst, DOT_CYCLES + 1 - ACC_CYCLES)
-        due_index = delayed(m, index, ACC_CYCLES - 1)
+        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+3.
+        read = DOT_CYCLES + 1 - ACC_CYCLES
+        due, last = (delayed(m, signal, read + 1) for signal in (walk.valid, walk.last))
+        index = delayed(m, walk.dst, read)
+        due_index = delayed(m, index)
         m.d.comb += [self.src.eq(walk.src), self.wgt.eq(walk.wgt), self.acc_index.eq(index)]
-        m.d.sync += self.done.eq(delayed(m, last))
+        m.d.comb += self.done.eq(delayed(m, last, ACC_CYCLES))
         result = Signal.like(self.write_data)
         fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = [
