@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP_OPTIONS ?=
 TESTS := -n 2 --dist worksteal
 
-.PHONY: demo test test-all lint bench bench-search package clean
+.PHONY: demo test test-all lint bench bench-search reproduce-cifar10 reproduce-quick package clean
 
 demo: $(VENV)/small
 	$(BIN)/rhnas search digits --out runs/demo --resume
@@ -33,6 +33,21 @@ bench: $(VENV)/all
 bench-search: $(VENV)/all
 	$(BIN)/rhnas bench --out results/bench --resume
 	$(BIN)/python benchmarks/joint_front.py
+
+# Stages whose artefact is under results/ are skipped; HEADLINE="--limit-minutes 75" ends between two epochs, and the
+# same command goes on. On a GPU: make reproduce-cifar10 PRESET=cifar10 CELLS="a0 a1 a2 b0 b1 b2 c0 c1 c2".
+PRESET ?= cifar10-cpu
+CELLS ?= a0 b0 c0 a1 a2
+HEADLINE ?=
+reproduce-cifar10: $(VENV)/all
+	$(BIN)/python benchmarks/headline.py $(PRESET) --cells $(CELLS) $(HEADLINE)
+	$(BIN)/python benchmarks/headline.py $(PRESET) --cells $(CELLS) --table
+
+# Without what results/ already holds, and without synthesis.
+reproduce-quick: $(VENV)/all
+	$(BIN)/python benchmarks/headline.py cifar10-quick --cells a0 --results runs/quick --no-synthesize $(HEADLINE)
+	$(BIN)/python benchmarks/headline.py cifar10-quick --cells a0 --results runs/quick --table
+	$(BIN)/rhnas front runs/quick/cifar10-quick-seed0 --out runs/quick/front.html
 
 package: $(VENV)/all
 	bash scripts/package.sh $(BIN)/python

@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 
-from rhnas.bench.ledger import pareto
 from rhnas.bench.tables import all_networks, macro_accuracy, network_weights
 from rhnas.codesign.pairs import PairCosts
 from rhnas.networks.spaces.macro import Macro
 from rhnas.networks.tables import LayerCounts
+from rhnas.pareto import pareto
 from rhnas.platform import Objective, feasible_designs, load_platform
 
 

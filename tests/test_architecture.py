@@ -13,8 +13,8 @@ ROOT = Path(rhnas.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"seeds", "files", "assignments"},
-    {"workload", "provenance", "audit", "technology"},
+    {"seeds", "files", "assignments", "checkpoint"},
+    {"workload", "provenance", "audit", "technology", "pareto"},
     {"space", "nearest", "quantized"},
     {"platform", "toolchain", "relaxation"},
     {"settings", "explain", "pricing"},
@@ -32,7 +32,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 MAY_IMPORT = {
-    "torch": ("nas", "agents", "quantize", "codesign", "bench"),
+    "torch": ("checkpoint", "nas", "agents", "quantize", "codesign", "bench"),
     "amaranth": ("vta",),
     "onnx": ("networks", "quantize", "vta"),
     "plotly": ("report",),

@@ -190,9 +190,9 @@ class Task:
             budget=budget,
         )
 
-    def agent(self, name: str, seed: int) -> HardwareAgent:
-        """A new agent of that name."""
-        return make_agent(name, self.designs, Seeds(root=seed).child("agent"))
+    def agent(self, name: str, seed: int, **options: Any) -> HardwareAgent:
+        """A new agent of that name, with options of its own."""
+        return make_agent(name, self.designs, Seeds(root=seed).child("agent"), **options)
 
     def optimum(self, progress: Progress = no_progress) -> Optimum:
         """The best of all feasible designs, from the cache if it was found before."""

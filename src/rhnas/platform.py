@@ -10,6 +10,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -237,6 +238,8 @@ class Platform(ABC):
     """The parts that ``rules(fpga=...)`` knows."""
     options: tuple[str, ...] = ()
     """The options that ``cost_model`` takes."""
+    limits: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    """What ``rules(limits=...)`` bounds, each with the tightest and the loosest bound worth asking for."""
     how: str = "modelled"
     """Where its costs come from, in one word."""
     expensive: bool = False

@@ -6,6 +6,8 @@ import dataclasses
 import importlib
 import io
 import pkgutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ import torch
 import rhnas.agents
 from rhnas.agents.base import HardwareAgent
 from rhnas.agents.evaluator import Evaluator
+from rhnas.agents.features import feature_count
+from rhnas.agents.policy import FactoredPolicy
+from rhnas.agents.policy_file import save_policy
 from rhnas.agents.registry import AGENTS, make_agent
 from rhnas.errors import SettingsError
 from rhnas.optimize import search
@@ -59,7 +64,15 @@ def play(agent, rounds, context, n=8, scores=BOWL):
 
 
 def agent_of(name, seed=0, designs=DESIGNS):
-    return make_agent(name, designs, Seeds(root=seed))
+    """A new agent; one that needs a policy gets an untrained one of that seed."""
+    if name != "pretrained":
+        return make_agent(name, designs, Seeds(root=seed))
+    space, generator = designs.space, torch.Generator().manual_seed(seed)
+    policy = FactoredPolicy(space.shape, feature_count(space), 16, generator)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "untrained.policy"
+        save_policy(path, policy, space, {})
+        return make_agent(name, designs, Seeds(root=seed), pretrained=str(path))
 
 
 def final_classes(base):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from rhnas.agents.base import SearchContext
 from rhnas.agents.features import search_context
-from rhnas.platform import Cost, CostModel, Objective
+from rhnas.platform import Cost, CostModel, Objective, Platform
 from rhnas.space import Choice, DesignBatch, FeasibleSet, Rule, Space
 from rhnas.workload import FloatArray, IntArray, Layer
 
@@ -69,3 +71,61 @@ class ToyModel(CostModel):
     def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
         macs = np.array([layer.macs for layer in layers])
         return np.asarray(macs[None] // (1 + batch["c0"])[:, None])
+
+
+class FittingModel(CostModel):
+    """Cycles are least where c0 fits a layer's outputs, energy where c1 fits what each of them reads."""
+
+    def evaluate(self, batch: DesignBatch, layers: Sequence[Layer]) -> Cost:
+        shape = (len(batch), len(layers), 1)
+        macs = np.array([layer.macs for layer in layers], dtype=np.float64)[None, :, None]
+        outputs = np.log2([layer.channels[1] for layer in layers])[None, :, None] - 3
+        inputs = np.log2([layer.channels[0] // layer.groups for layer in layers])[None, :, None] - 3
+        slow = 1 + (batch["c0"][:, None, None] - outputs) ** 2
+        costly = 1 + (batch["c1"][:, None, None] - inputs) ** 2 + batch["c2"][:, None, None]
+        return Cost(
+            cycles=(macs * slow).astype(np.int64),
+            energy_pj=np.broadcast_to(macs * costly, shape).copy(),
+            mapped=np.ones(shape[:2], dtype=np.bool_),
+            launch_cycles=np.full(len(batch), 10),
+            launch_energy_pj=np.full(len(batch), 1.0),
+        )
+
+    def bounds(self, batch: DesignBatch, layers: Sequence[Layer]) -> IntArray:
+        return np.broadcast_to(np.array([layer.macs for layer in layers]), (len(batch), len(layers)))
+
+
+class ToyPlatform(Platform):
+    """Three choices under a budget that couples them; what is best depends on the network."""
+
+    name = "toy"
+    spaces = ("toy",)
+    limits = MappingProxyType({"sum": (4, 14)})
+
+    def parse(self, text: str) -> dict[str, int]:
+        raise NotImplementedError
+
+    def label(self, row: Mapping[str, int]) -> str:
+        return str(dict(row))
+
+    def space(self, name: str) -> Space:
+        return toy_space(7, 7, 4)
+
+    def cost_model(self, **options: Any) -> CostModel:
+        return FittingModel()
+
+    def rules(
+        self,
+        *,
+        layers: Sequence[Layer] = (),
+        chainable: bool = False,
+        fpga: str | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> tuple[Rule, ...]:
+        return tuple(sum_below(bound) for bound in (limits or {}).values())
+
+    def default(self) -> dict[str, int]:
+        return {"c0": 0, "c1": 0, "c2": 0}
+
+    def config(self, row: Mapping[str, int]) -> Any:
+        raise NotImplementedError

@@ -16,11 +16,12 @@ from rhnas.bench.problem import BENCHMARKS, Benchmark, TabularProblem, benchmark
 from rhnas.bench.schemes.registry import TABULAR, tabular_scheme
 from rhnas.bench.summary import paired
 from rhnas.bench.tables import SizesPredictor, all_networks, table_path, trained_sizes
-from rhnas.bench.yardstick import exact_front, front_share, hypervolume, yardstick
+from rhnas.bench.yardstick import exact_front, front_share, yardstick
 from rhnas.errors import DataError, RhnasError, SettingsError
 from rhnas.files import find_data
 from rhnas.networks.spaces.registry import network_space
 from rhnas.networks.spaces.residual import ResidualSettings, ResidualSpace, StageSettings
+from rhnas.pareto import hypervolume
 from rhnas.seeds import Seeds
 
 SPACE = ResidualSpace(

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from rhnas.codesign.choice import Finalist, choose
+from rhnas.codesign.reuse import keep_stages
 from rhnas.codesign.run import run
-from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, SettingsError
+from rhnas.codesign.stages import Halt, PausedError
+from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, RhnasError, SettingsError
+from rhnas.nas.train import Training
 from rhnas.quantized import QuantizedNetwork
 from rhnas.settings import Settings, parse_settings
 from rhnas.study import CHECKPOINT, Study
@@ -119,7 +123,7 @@ def test_another_chip_takes_over_what_does_not_depend_on_it(finished: Study, tmp
     settings = Settings.model_validate(tree)
     anew = run(Study(tmp_path / "anew", settings))
     study = Study(tmp_path / "lent", settings)
-    lent = run(study, reuse=finished.directory)
+    lent = run(study, reuse=[finished.directory])
     assert without_times(lent) == without_times(anew)
     assert study.trials() == Study(tmp_path / "anew", settings).trials()
     assert lent["baseline"]["seconds"] == finished.result()["baseline"]["seconds"]
@@ -129,13 +133,81 @@ def test_only_a_finished_run_that_differs_in_the_chip_lends(finished: Study, tmp
     tree = finished.settings.to_dict()
     tree["run"]["seed"] = 5
     with pytest.raises(SettingsError, match=r"must differ in platform\.fpga and platform\.limits only"):
-        run(Study(tmp_path / "a", Settings.model_validate(tree)), reuse=finished.directory)
+        run(Study(tmp_path / "a", Settings.model_validate(tree)), reuse=[finished.directory])
     tree = finished.settings.to_dict()
     tree["platform"]["limits"] = {"lanes": 3}
     with pytest.raises(SettingsError, match="must have the baseline accelerator"):
-        run(Study(tmp_path / "b", Settings.model_validate(tree)), reuse=finished.directory)
+        run(Study(tmp_path / "b", Settings.model_validate(tree)), reuse=[finished.directory])
+    with pytest.raises(SettingsError, match="must be there"):
+        run(Study(tmp_path / "c", finished.settings), reuse=[tmp_path])
+    Study(tmp_path / "d", finished.settings)
     with pytest.raises(SettingsError, match="must be finished"):
-        run(Study(tmp_path / "c", finished.settings), reuse=tmp_path)
+        run(Study(tmp_path / "e", Settings.model_validate(tree)), reuse=[tmp_path / "d"])
+
+
+def test_a_run_stopped_again_and_again_elsewhere_ends_as_if_never_stopped(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call begins in an empty directory with what the calls before have kept, and may take longer."""
+    kept, stood = tmp_path / "kept", []
+    for call in range(1, 99):
+        study = Study(tmp_path / str(call), finished.settings)
+        asked = count()
+        monkeypatch.setattr(Halt, "due", property(lambda _, asked=asked, last=5 * call: next(asked) >= last))
+        try:
+            result = run(study, reuse=[kept] if kept.exists() else [])
+        except PausedError as pause:
+            assert keep_stages(study, kept) == []
+            stood.append(pause.stage)
+        else:
+            break
+    assert without_times(result) == without_times(finished.result())
+    assert study.trials() == finished.trials()
+    assert {stage.partition("/")[0] for stage in stood} >= {"search", "train"}
+
+
+def test_a_run_stops_after_a_kind_of_stage_and_goes_on_in_place(finished: Study, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    for until, following in (("search", "train/"), ("train", "hardware/")):
+        with pytest.raises(PausedError) as pause:
+            run(Study(directory, finished.settings), halt=Halt(until=until))
+        assert pause.value.stage.startswith(following)
+    study = Study(directory, finished.settings)
+    assert without_times(run(study)) == without_times(finished.result())
+    assert study.trials() == finished.trials()
+    with pytest.raises(SettingsError, match="--until must be one of search, train"):
+        Halt(until="searching")
+
+
+def test_kept_stages_are_small_whole_and_written_once(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    keep_stages(finished, kept)
+    files = {path: path.stat().st_mtime_ns for path in (kept / "stages").iterdir()}
+    keep_stages(finished, kept)
+    assert files == {path: path.stat().st_mtime_ns for path in (kept / "stages").iterdir()}
+    monkeypatch.setattr("rhnas.codesign.reuse.MOST_BYTES", 100)
+    assert len(keep_stages(finished, tmp_path / "other")) == len(files)
+    damaged = next(iter(files))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match="delete it, and the stage is repeated"):
+        run(Study(tmp_path / "run", finished.settings), reuse=[kept])
+
+
+def test_a_lost_gpu_ends_the_run_with_the_way_on(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(self: Training) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ...")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", lost)
+        with pytest.raises(RhnasError, match=r"launch failure; .*--resume.*run\.device=auto") as error:
+            run(Study(tmp_path / "run", finished.settings))
+    assert "kernel" not in str(error.value)
+    resumed = run(Study(tmp_path / "run", finished.settings))
+    assert without_times(resumed) == without_times(finished.result())
 
 
 def test_a_finished_run_is_not_run_again(finished: Study, monkeypatch: pytest.MonkeyPatch) -> None:

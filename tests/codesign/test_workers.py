@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
+from rhnas.codesign.stages import Halt, PausedError, Progress, Silence, Stage, Stages, State
 from rhnas.codesign.workers import KILLS, CarryOut, Crew
 from rhnas.errors import DataError, RhnasError
 from rhnas.settings import Settings
@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> CarryOut:
     """Stages that count to ``STEPS``; by name they fail or are killed from their middle on."""
 
     def carry_out(study: Study, name: str, progress: Progress) -> None:
-        stages = Stages(study, every_s=0)
+        stages = Stages(study, every_s=0, halt=Halt(deadline=0) if name == "paused" else None)
 
         def count(resume: State | None) -> Stage:
             state = resume or {"starts": [], "step": 0}
@@ -103,6 +103,16 @@ def test_an_error_arrives_as_it_was_raised(tmp_path: Path) -> None:
         "got": "none",
         "fix": "fetch them",
     }
+
+
+def test_a_pause_lets_the_others_come_to_a_stop_and_begins_nothing_more(tmp_path: Path) -> None:
+    study = seeded(tmp_path)
+    with Crew(study, 2, prepare, Silence()) as crew:
+        with pytest.raises(PausedError) as pause:
+            crew.carry_out(["count/0", "paused", *(f"count/{index}" for index in range(1, 99))])
+        assert pause.value.stage == "paused"
+        assert crew.stage("count/0") is not None
+        assert crew.stage("count/98") is None
 
 
 def test_an_unknown_stage_is_not_lent(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_computed_in_pieces(data, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(type(training.network), "forward", small)
         loss = training.step()
-        assert training.pieces == 4
+        assert training.pieces.count == 4
         assert "computed in 4 pieces" in caplog.text
         resumed = new_training(data, settings)
         resumed.restore(copy.deepcopy(training.state()))

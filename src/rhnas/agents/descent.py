@@ -17,11 +17,14 @@ from rhnas.workload import FloatArray, IntArray
 
 Moves = Callable[[FeasibleSet, IntArray], IntArray]
 
+Order = Callable[[SearchContext, IntArray], IntArray]
+"""From neighbours (B, D) to the same in the order in which they are tried."""
+
 
 class Descent:
     """Goes to the first better neighbour until none of the neighbourhoods holds one, then starts anew.
 
-    The neighbourhoods are tried in order, each in random order; after a step the first is tried again. Known
+    The neighbourhoods are tried one after another; after a step the first is tried again. Known
     designs are asked again rather than remembered: that is free, and right also where costs drift. When the
     context changes, the current design's cost is renewed before it is compared with anything.
 
@@ -29,12 +32,20 @@ class Descent:
         neighbourhoods: Functions from the feasible set and a design (D,) to its neighbours (B, D).
         asked: The designs asked for so far; restarts are drawn from the others.
         rng: Where order and restarts come from.
+        order: Of the moves of a neighbourhood; random if None.
     """
 
-    def __init__(self, neighbourhoods: Sequence[Moves], asked: Asked, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        neighbourhoods: Sequence[Moves],
+        asked: Asked,
+        rng: np.random.Generator,
+        order: Order | None = None,
+    ) -> None:
         self._neighbourhoods = tuple(neighbourhoods)
         self._asked = asked
         self._rng = rng
+        self._order = order or (lambda _, moves: rng.permutation(moves, axis=0))
         self._current: IntArray | None = None  # (D,)
         self._value: float | None = None  # of the current design; None until it is told
         self._queue = np.empty((0, 0), dtype=np.int64)  # neighbours still to try, (B, D)
@@ -69,7 +80,7 @@ class Descent:
                 self._current = None
                 break
             moves = self._neighbourhoods[self._depth](context.designs, self._current)
-            self._queue = self._rng.permutation(moves, axis=0)
+            self._queue = self._order(context, moves)
             self._depth += 1
 
     def tell(self, design: IntArray, outcome: Outcome) -> None:

@@ -103,6 +103,12 @@ def feature_count(space: Space) -> int:
     return WORKLOAD_FEATURES + len(Objective) + 2 + 2 * len(space.choices)
 
 
+def context_features(workload: FloatArray, objective: Objective, budget: FloatArray) -> FloatArray:
+    """Workload, objective and budget side by side, as a conditioned agent sees them, float64 (F,)."""
+    one_hot = np.array([float(objective is other) for other in Objective])
+    return np.concatenate([workload, one_hot, budget])
+
+
 def search_context(
     designs: FeasibleSet,
     objective: Objective,
@@ -125,12 +131,11 @@ def search_context(
     Raises:
         InfeasibleDesignError: No design is feasible.
     """
-    one_hot = np.array([float(objective is other) for other in Objective])
     return SearchContext(
         designs=designs,
         objective=objective,
         start=nearest(designs, closest_indices(designs.space, default)),
-        features=np.concatenate([workload_features(layers, weights), one_hot, budget_features(designs)]),
+        features=context_features(workload_features(layers, weights), objective, budget_features(designs)),
         budget=budget,
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
 from rhnas.space import FeasibleSet
+from rhnas.workload import IntArray
 
 
 class FactoredPolicy(nn.Module):
@@ -75,7 +77,7 @@ class FactoredPolicy(nn.Module):
             features: float32 (F,).
             designs: The feasible designs.
             n: How many to draw, independent.
-            temperature: Divides the logits; above 1 explores.
+            temperature: Divides the logits; above 1 explores, 0 takes the likeliest value of each choice.
             generator: Where the draws come from.
 
         Returns:
@@ -95,11 +97,34 @@ class FactoredPolicy(nn.Module):
                 rows = slice(start, start + size)
                 logits = linear(hidden, self.head.weight[rows], self.head.bias[rows])
                 logits = logits.masked_fill(~allowed, -torch.inf)
-                drawn = torch.multinomial(torch.softmax(logits / temperature, dim=1), 1, generator=generator)
+                drawn = _draw(logits, temperature, generator)
                 chosen[:, d] = drawn[:, 0]
                 log_probabilities[:, d] = torch.log_softmax(logits, dim=1).gather(1, drawn)[:, 0]
             before = before + embedding(chosen[:, d] + start, values.T)
         return chosen, masks, log_probabilities
+
+    @torch.no_grad()
+    def answer(self, features: Tensor, designs: FeasibleSet) -> IntArray:
+        """The likeliest value of each choice after the ones before it: one pass, no cost, int64 (D,)."""
+        drawn = self.sample(features, designs, 1, 0.0, torch.Generator())[0]
+        return np.asarray(drawn[0].numpy())
+
+
+def prefix_masks(designs: FeasibleSet, chosen: IntArray) -> Tensor:
+    """The values that each choice of complete designs could have taken, given those before it.
+
+    Args:
+        designs: The feasible designs.
+        chosen: int64 (B, D), feasible.
+
+    Returns:
+        bool (B, D, M), False beyond the last value of a choice.
+    """
+    sizes = designs.space.shape
+    masks = torch.zeros(len(chosen), len(sizes), max(sizes), dtype=torch.bool)
+    for d, size in enumerate(sizes):
+        masks[:, d, :size] = torch.from_numpy(designs.mask(chosen[:, :d]))
+    return masks
 
 
 def of_chosen(log_policy: Tensor, chosen: Tensor) -> Tensor:
@@ -113,6 +138,12 @@ def of_chosen(log_policy: Tensor, chosen: Tensor) -> Tensor:
         float32 (B, D).
     """
     return log_policy.gather(2, chosen[:, :, None])[:, :, 0]
+
+
+def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    if temperature == 0:
+        return logits.argmax(dim=1, keepdim=True)
+    return torch.multinomial(torch.softmax(logits / temperature, dim=1), 1, generator=generator)
 
 
 def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:

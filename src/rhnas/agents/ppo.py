@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -14,10 +15,11 @@ from rhnas.agents.descent import Descent
 from rhnas.agents.features import feature_count
 from rhnas.agents.moves import Asked, one_factor_moves, two_factor_moves
 from rhnas.agents.policy import FactoredPolicy, of_chosen
+from rhnas.agents.policy_file import load_policy
 from rhnas.errors import SettingsError
 from rhnas.platform import Outcome
 from rhnas.seeds import Seeds
-from rhnas.space import FeasibleSet
+from rhnas.space import FeasibleSet, Space
 from rhnas.workload import FloatArray, IntArray
 
 
@@ -36,6 +38,7 @@ class PPOSettings:
         gradient_norm: Gradients are scaled down to this norm.
         polish: Fraction of the budget that goes to local search around the best design found.
         temperatures: Of the policy, raised in this order while its samples are all known.
+        pretrained: A file of ``rhnas pretrain`` whose policy it starts from; empty for a new one.
     """
 
     batch: int = 32
@@ -48,6 +51,7 @@ class PPOSettings:
     gradient_norm: float = 0.5
     polish: float = 1 / 3
     temperatures: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 100.0)
+    pretrained: str = ""
 
     def __post_init__(self) -> None:
         if self.batch < 2:
@@ -144,14 +148,17 @@ class PPOOnlyAgent(HardwareAgent):
     def __init__(self, designs: FeasibleSet, seeds: Seeds, **options: Any) -> None:
         self.settings = PPOSettings(**options)
         self._generator = torch.Generator().manual_seed(seeds.child("ppo").integer())
-        sizes = designs.space.shape
-        features = feature_count(designs.space)
-        self._policy = FactoredPolicy(sizes, features, self.settings.hidden, self._generator)
+        self._policy = self._first_policy(designs.space)
         self._adam = torch.optim.Adam(self._policy.parameters(), lr=self.settings.learning_rate, eps=1e-5)
         self.asked = Asked(designs.space.points)
         self._budget = 1
         self._proposed: Rollout | None = None  # as asked, rewards still unknown
         self._batch: Rollout | None = None  # told, not yet learnt from
+
+    def _first_policy(self, space: Space) -> FactoredPolicy:
+        if self.settings.pretrained:
+            return load_policy(Path(self.settings.pretrained), space)
+        return FactoredPolicy(space.shape, feature_count(space), self.settings.hidden, self._generator)
 
     def ask(self, n: int, context: SearchContext) -> IntArray:
         """Samples of the policy, ending with the ``fresh``-th new design."""

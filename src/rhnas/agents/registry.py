@@ -13,6 +13,7 @@ from rhnas.space import FeasibleSet
 AGENTS: dict[str, str] = {
     "ppo": "rhnas.agents.ppo:PPOAgent",
     "ppo_only": "rhnas.agents.ppo:PPOOnlyAgent",
+    "pretrained": "rhnas.agents.pretrained:PretrainedAgent",
     "hill_climbing": "rhnas.agents.hill_climbing:HillClimbingAgent",
     "local_search": "rhnas.agents.local_search:LocalSearchAgent",
     "annealing": "rhnas.agents.annealing:AnnealingAgent",

@@ -14,6 +14,7 @@ import numpy as np
 from rhnas.bench.problem import TabularProblem
 from rhnas.codesign.archive import Archive
 from rhnas.errors import SettingsError
+from rhnas.pareto import Front, pareto
 from rhnas.platform import Cost, CostModel
 from rhnas.space import DesignBatch
 from rhnas.workload import FloatArray, IntArray, Layer
@@ -170,26 +171,12 @@ class Ledger:
                     found.append(Improvement(lookups=lookups, designs=designs, score=score))
         return found
 
-    def front(self) -> list[tuple[float, float]]:
+    def front(self) -> Front:
         """(accuracy, least log objective) of the networks looked up that no other one beats in both."""
         asked = self.networks
         if not len(asked) or not self.priced:
             return []
         return pareto(self.problem.accuracy[asked], self.pair_scores(asked).min(axis=1))
-
-
-def pareto(accuracy: FloatArray, score: FloatArray) -> list[tuple[float, float]]:
-    """The undominated points, most accurate first: accuracy is to be high, score low; each (n,).
-
-    Example:
-        >>> pareto(np.array([90.0, 91.0, 89.0]), np.array([1.0, 2.0, 1.5]))
-        [(91.0, 2.0), (90.0, 1.0)]
-    """
-    found: list[tuple[float, float]] = []
-    for at in np.lexsort((score, -accuracy)):
-        if not found or score[at] < found[-1][1]:
-            found.append((float(accuracy[at]), float(score[at])))
-    return found
 
 
 @final

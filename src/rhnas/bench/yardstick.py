@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rhnas.bench.ledger import pareto
 from rhnas.bench.problem import TabularProblem
+from rhnas.pareto import hypervolume, pareto
 
 HEADROOM_THRESHOLDS = 16
 """At how many accuracies the headroom is told."""
@@ -73,25 +73,6 @@ def headroom(problem: TabularProblem) -> list[Yardstick]:
 def exact_front(problem: TabularProblem) -> list[tuple[float, float]]:
     """(accuracy, score) of every network that no other one beats in both, most accurate first."""
     return pareto(problem.accuracy, problem.best[0])
-
-
-def hypervolume(points: Sequence[tuple[float, float]], corner: tuple[float, float]) -> float:
-    """Area between a front and a corner that it dominates, in points of accuracy times log objective.
-
-    Args:
-        points: (accuracy, score), any order; those not beyond the corner in both count for nothing.
-        corner: The worst (accuracy, score) of interest.
-
-    Example:
-        >>> hypervolume([(91.0, 2.0), (90.0, 1.0)], (89.0, 3.0))
-        3.0
-    """
-    beyond = np.array([p for p in points if p[0] > corner[0] and p[1] < corner[1]]).reshape(-1, 2)
-    area, score = 0.0, corner[1]
-    for accuracy, least in pareto(beyond[:, 0], beyond[:, 1]):
-        area += (accuracy - corner[0]) * max(0.0, score - least)
-        score = min(score, least)
-    return area
 
 
 def corner_of(problem: TabularProblem) -> tuple[float, float]:

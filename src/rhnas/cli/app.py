@@ -14,10 +14,12 @@ from rhnas.cli.cost import cost
 from rhnas.cli.data import data
 from rhnas.cli.doctor import doctor
 from rhnas.cli.explain import explain
+from rhnas.cli.front import front
 from rhnas.cli.generate import generate
 from rhnas.cli.new import new
 from rhnas.cli.optimize import optimize
 from rhnas.cli.output import stderr
+from rhnas.cli.pretrain import pretrain
 from rhnas.cli.report import report
 from rhnas.cli.search import search
 from rhnas.cli.simulate import simulate
@@ -42,11 +44,13 @@ app.command()(audit)
 app.command()(data)
 app.command()(explain)
 app.command()(optimize)
+app.command()(pretrain)
 app.command()(bench)
 app.command()(space)
 app.command()(new)
 app.command()(doctor)
 app.command()(report)
+app.command()(front)
 app.command()(simulate)
 app.command()(generate)
 app.command()(build)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,8 +25,15 @@ def optimize(
     *,
     network: Annotated[str, typer.Option(help="A zoo name such as resnet18, or FILE.onnx.")],
     agent: Annotated[
-        str, typer.Option(help="ppo, local_search, ...; docs/agents.md lists all, a wrong name too.")
-    ] = "ppo",
+        str | None,
+        typer.Option(
+            help="ppo (usual), local_search, ...; docs/agents.md lists all, a wrong name too.  [default: ppo]"
+        ),
+    ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A policy of rhnas pretrain, for pretrained (usual then) or ppo."),
+    ] = None,
     platform: PlatformName = "vta",
     space: Annotated[str | None, typer.Option(help="vta-intel (usual), vta, systolic.")] = None,
     objective: Annotated[str, typer.Option(help="latency, energy or edp.")] = "edp",
@@ -51,6 +59,8 @@ def optimize(
 
     Example: rhnas optimize --network resnet18 --agent hill_climbing --space vta-intel --objective edp
 
+    Example: rhnas optimize --network resnet18 --pretrained vta-intel.policy --budget 1
+
     Example: rhnas optimize --network resnet18 --platform systolic --agent local_search
 
     Example: rhnas optimize --network resnet20 --platform command:chip.toml --workers 8
@@ -73,10 +83,11 @@ def optimize(
         options=cost_options(family, {"workers": workers}),
     )
     task = Task(family, question)
+    agent = agent or ("pretrained" if pretrained else "ppo")
     if budget is None:
         budget = task.designs.count if agent == "exhaustive" else BUDGET
-    searcher = task.agent(agent, seed)
-    with _bar(agent) as searched, _bar("exact optimum") as swept:
+    searcher = task.agent(agent, seed, **({"pretrained": str(pretrained)} if pretrained else {}))
+    with bar(agent) as searched, bar("exact optimum") as swept:
         answer = run(
             task,
             searcher,
@@ -113,7 +124,7 @@ def parse_limits(text: str) -> dict[str, int]:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Report]:
+def bar(title: str) -> Iterator[Report]:
     """A progress bar on stderr that appears with the first report."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     bar = Progress(*columns, console=stderr, transient=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -44,8 +44,19 @@ def search(
         typer.Option(min=0, help="Boxes of designs per proof of the certified gap; short for run.effort."),
     ] = None,
     reuse: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Take the baselines' networks from a finished run on another chip."),
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Take over what the same run, or a finished one on another chip, has; repeatable.",
+        ),
+    ] = None,
+    until: Annotated[
+        Literal["search", "train"] | None,
+        typer.Option(help="Stop after the searches, or the trainings; --resume without it goes on."),
+    ] = None,
+    limit_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Stop at the first end of an epoch after so long; --resume goes on."),
     ] = None,
     workers: Annotated[
         int | None,
@@ -68,9 +79,14 @@ def search(
     study = open_study(directory, settings, resume=resume, overwrite=overwrite)
     if not study.finished:
         from rhnas.codesign.run import run
+        from rhnas.codesign.stages import Halt, PausedError
 
-        with _Bars() as bars:
-            run(study, bars, reuse, workers or _workers(settings.run))
+        halt = Halt.after(limit_minutes, until or "")
+        try:
+            with _Bars() as bars:
+                run(study, bars, reuse or (), workers or _workers(settings.run), halt)
+        except PausedError as pause:
+            _paused(directory, pause.stage, json_output)
     if not (directory / "report.html").exists():
         from rhnas.report.render import render
 
@@ -82,6 +98,14 @@ def search(
 def _workers(run: RunSettings) -> int:
     """As many as the cores carry; a GPU carries one."""
     return 1 if run.device != "cpu" else max(1, len(os.sched_getaffinity(0)) // run.threads)
+
+
+def _paused(directory: Path, stage: str, json_output: bool) -> NoReturn:
+    """Say where the run stands; it is not done, so the exit code is 1."""
+    text = f"stopped as asked, nothing is lost: with --resume {directory} goes on at {stage}"
+    unfinished = {"schema": 1, "finished": False, "next": stage, "directory": str(directory)}
+    emit(unfinished, json_output, lambda console: console.print(text, markup=False, soft_wrap=True))
+    raise typer.Exit(1)
 
 
 def _print(console: Console, result: dict[str, Any], directory: Path) -> None:

@@ -82,8 +82,9 @@ class Run:
     def _all(self, names: list[str]) -> None:
         """Stages that do not wait for each other."""
         names = list(dict.fromkeys(names))
-        if self.crew is not None:
-            self.crew.carry_out(self.stages.open(names))
+        if self.crew is not None and (waiting := self.stages.open(names)):
+            self.stages.may_begin(waiting[0])
+            self.crew.carry_out(waiting)
         for name in names:
             self.carry_out(name)
 

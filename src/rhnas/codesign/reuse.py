@@ -1,80 +1,156 @@
-"""Stages taken over from another run: where only the chip differs, the baselines' networks do not."""
+"""Finished stages taken over from another run, or from what is kept of one in a few small files.
+
+What a network search and a training end with is a function of the settings. So a run of the same settings may
+go on from another's stages, on another machine too; and where only the chip differs, the baselines' networks
+do not.
+"""
 
 from __future__ import annotations
 
+import lzma
 from pathlib import Path
 from typing import Any
 
-from rhnas.codesign.checkpoint import unpack
+from rhnas.checkpoint import pack, unpack
 from rhnas.codesign.problem import Problem
 from rhnas.codesign.schemes.table import SCHEMES, searches_of
-from rhnas.codesign.stages import State
-from rhnas.errors import SettingsError
+from rhnas.codesign.stages import KINDS, Lent
+from rhnas.errors import CheckpointError, SettingsError
+from rhnas.files import write_atomically
 from rhnas.settings import Settings, parse_settings
-from rhnas.study import CONFIG, Study
+from rhnas.study import CHECKPOINT, CONFIG, PARTS, Study
 
-MAY_DIFFER = ("platform.fpga", "platform.limits", "run.threads", "run.optimum", "run.checkpoint_s")
+CHIP = ("platform.fpga", "platform.limits")
 """Keys by which neither a search for the baseline accelerator nor the training of a network is changed."""
+MAY_DIFFER = (*CHIP, "run.threads", "run.optimum", "run.checkpoint_s")
+"""Keys in which a lender may differ."""
+
+KEPT = "stages"
+"""Folder of kept stages, one file each."""
+MOST_BYTES = 5_000_000
+"""Size of a file that is still kept; what is larger is carried out again."""
 
 
 class Donor:
-    """The stages of a finished run that another run with the same baseline would repeat to the letter.
+    """The stages of a run that another one would repeat to the letter.
 
-    Those are the network searches that know one accelerator only, the baseline, and the training of any
-    network from scratch. The seconds they took count in the new run as well.
+    Of a run with the same settings those are all network searches and trainings that it has finished. Of a
+    finished run for another chip with the same baseline accelerator: the network searches that know one
+    accelerator only, the baseline, and the training of any network from scratch. The seconds they took count
+    in the new run as well.
 
     Args:
-        directory: Of the finished run.
+        directory: Of the run, or of what is kept of it (``keep_stages``).
         problem: Of the new run.
 
     Raises:
-        SettingsError: The runs differ in more than the chip, or the other is not finished.
+        SettingsError: The runs differ in more than the chip, or in the chip and the other is not finished.
+        CheckpointError: A kept stage cannot be read.
     """
 
     def __init__(self, directory: Path, problem: Problem) -> None:
-        study = self._study(directory, problem.settings)
-        baseline = study.result()["baseline"]["accelerator"]
-        if baseline != problem.row(problem.baseline):
-            raise SettingsError(
-                f"the run in {directory} must have the baseline accelerator of this one", got=baseline
-            )
-        content = study.load_checkpoint()
-        if content is None:
-            raise SettingsError(f"{directory} must hold the checkpoint of its run", got="none")
-        state = unpack(content)
-        alone = {f"search/{search.name}" for search in searches_of(SCHEMES) if not search.joint}
-        self._stages: dict[str, State] = {
-            name: result
-            for name, result in state["results"].items()
-            if name in alone or name.startswith("train/")
-        }
-        self._seconds: dict[str, float] = state["seconds"]
-        self._trials = study.trials()
-
-    @staticmethod
-    def _study(directory: Path, settings: Settings) -> Study:
         config = directory / CONFIG
-        if not config.is_file() or not (directory / "result.json").is_file():
-            raise SettingsError("a run to reuse must be finished", got=str(directory), fix="resume it first")
-        theirs = parse_settings(config.read_text(encoding="utf-8"))
-        other = [
-            difference for difference in settings.differences(theirs) if not difference.startswith(MAY_DIFFER)
-        ]
-        if other:
-            raise SettingsError(
-                f"the run in {directory} must differ in {' and '.join(MAY_DIFFER[:2])} only",
-                got="; ".join(other),
-            )
-        return Study(directory, theirs)
+        if not config.is_file():
+            raise SettingsError("a run to reuse must be there", got=str(directory))
+        settings = parse_settings(config.read_text(encoding="utf-8"))
+        study = Study(directory, settings)
+        self._stages = finished_stages(study)
+        if _differ_in_chip(directory, settings, problem.settings):
+            _require_same_baseline(study, problem)
+            alone = {f"search/{search.name}" for search in searches_of(SCHEMES) if not search.joint}
+            self._stages = {
+                name: lent
+                for name, lent in self._stages.items()
+                if name in alone or name.startswith("train/")
+            }
 
-    def stage(self, name: str) -> tuple[State, float, list[dict[str, Any]]] | None:
-        """A stage's result, its seconds and its trials; None where the donor does not have it."""
-        if name not in self._stages:
-            return None
-        _, _, rest = name.partition("/")
-        return self._stages[name], self._seconds[name], [t for t in self._trials if _is_of(t, name, rest)]
+    def stage(self, name: str) -> Lent | None:
+        """A finished stage; None where the donor does not have it."""
+        return self._stages.get(name)
 
 
-def _is_of(trial: dict[str, Any], name: str, search: str) -> bool:
+def _differ_in_chip(directory: Path, theirs: Settings, ours: Settings) -> bool:
+    """Whether two runs are for different chips; that they differ in nothing else that counts is required."""
+    differences = ours.differences(theirs)
+    other = [difference for difference in differences if not difference.startswith(MAY_DIFFER)]
+    if other:
+        raise SettingsError(
+            f"the run in {directory} must differ in {' and '.join(CHIP)} only", got="; ".join(other)
+        )
+    return any(difference.startswith(CHIP) for difference in differences)
+
+
+def _require_same_baseline(study: Study, problem: Problem) -> None:
+    if not study.finished:
+        raise SettingsError(
+            "a run to reuse for another chip must be finished", got=study.directory, fix="resume it first"
+        )
+    baseline = study.result()["baseline"]["accelerator"]
+    if baseline != problem.row(problem.baseline):
+        raise SettingsError(
+            f"the run in {study.directory} must have the baseline accelerator of this one", got=baseline
+        )
+
+
+def keep_stages(study: Study, target: Path) -> list[str]:
+    """Copy a run's finished network searches and trainings into a folder that can take its place.
+
+    Each becomes one file, written once: what it ended with (candidates and alpha of a search, the weights of
+    a training), its seconds and its trials.
+
+    Args:
+        study: The run, finished or not.
+        target: Where ``config.toml`` and the files go.
+
+    Returns:
+        Stages left out because their file would be larger than ``MOST_BYTES``.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    Study(target, study.settings)
+    left_out = []
+    for name, (result, seconds, trials) in finished_stages(study).items():
+        path = target / KEPT / f"{name.replace('/', '-')}.pt.xz"
+        if path.exists():
+            continue
+        content = lzma.compress(pack({"name": name, "result": result, "seconds": seconds, "trials": trials}))
+        if len(content) > MOST_BYTES:
+            left_out.append(name)
+        else:
+            write_atomically(path, content)
+    return left_out
+
+
+def finished_stages(study: Study) -> dict[str, Lent]:
+    """Network searches and trainings of a run that are done: kept ones, workers' and its own."""
+    found = dict(_read_kept(path) for path in sorted((study.directory / KEPT).glob("*.pt.xz")))
+    for part in sorted((study.directory / PARTS).glob(f"*/{CHECKPOINT}")):
+        found |= _stages_of(Study(part.parent, study.settings))
+    return found | _stages_of(study)
+
+
+def _read_kept(path: Path) -> tuple[str, Lent]:
+    try:
+        kept = unpack(lzma.decompress(path.read_bytes()))
+    except lzma.LZMAError as error:
+        raise CheckpointError(
+            f"{path} must be whole", got=error, fix="delete it, and the stage is repeated"
+        ) from error
+    return kept["name"], (kept["result"], kept["seconds"], kept["trials"])
+
+
+def _stages_of(study: Study) -> dict[str, Lent]:
+    content = study.load_checkpoint()
+    if content is None:
+        return {}
+    state, trials = unpack(content), study.trials()
+    return {
+        name: (result, state["seconds"][name], [trial for trial in trials if _is_of(trial, name)])
+        for name, result in state["results"].items()
+        if name.partition("/")[0] in KINDS
+    }
+
+
+def _is_of(trial: dict[str, Any], stage: str) -> bool:
     """Trials name a training by its stage, a network search by its scheme and the stage ``search``."""
-    return bool(trial["stage"] == name or (trial["stage"] == "search" and trial["scheme"] == search))
+    _, _, search = stage.partition("/")
+    return bool(trial["stage"] == stage or (trial["stage"] == "search" and trial["scheme"] == search))

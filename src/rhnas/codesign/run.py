@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +13,45 @@ import torch
 from rhnas.codesign.experiment import Run
 from rhnas.codesign.problem import Problem
 from rhnas.codesign.reuse import Donor
-from rhnas.codesign.stages import Lender, Progress, Silence, Stages
+from rhnas.codesign.stages import Halt, Lender, Progress, Silence, Stages
 from rhnas.codesign.workers import CarryOut, Crew
-from rhnas.nas.arithmetic import make_repeatable
+from rhnas.nas.arithmetic import device_failures, make_repeatable
 from rhnas.settings import Settings
 from rhnas.study import Study
 
 
 def run(
-    study: Study, progress: Progress | None = None, reuse: Path | None = None, workers: int = 1
+    study: Study,
+    progress: Progress | None = None,
+    reuse: Sequence[Path] = (),
+    workers: int = 1,
+    halt: Halt | None = None,
 ) -> dict[str, Any]:
     """Carry a study to its result, from wherever it stands.
 
     Args:
         study: Its settings say what to search.
         progress: Who is told how far it is.
-        reuse: A finished run for another chip, whose baselines' networks are taken over; see ``Donor``.
+        reuse: Runs, or what is kept of them, whose finished stages are taken over; see ``Donor``.
         workers: Network searches, and then trainings, that run at the same time, each in a process of its
             own where there are two or more; the result does not depend on it.
+        halt: Where to stop before the end.
 
     Returns:
         What stands in ``result.json``.
 
     Raises:
+        PausedError: It has come to where it is to stop; the same call, with the study opened anew, goes on.
         RhnasError: The settings ask for what is not there; see ``Problem.of``, ``Donor`` and ``Stages``.
     """
     if study.finished:
         return study.result()
     progress = progress or Silence()
     problem = _prepared(study.settings)
-    lenders: list[Lender] = [] if reuse is None else [Donor(reuse, problem)]
-    with Crew(study, workers, _hand, progress) as crew:
-        stages = Stages(study, study.settings.run.checkpoint_s, [*lenders, crew])
+    halt = halt or Halt()
+    lenders: list[Lender] = [Donor(directory, problem) for directory in reuse]
+    with Crew(study, workers, partial(_hand, halt), progress) as crew, device_failures():
+        stages = Stages(study, study.settings.run.checkpoint_s, [*lenders, crew], halt)
         result = Run(problem, stages, progress, crew if workers > 1 else None).result()
     study.drop_parts()
     return study.finish(result)
@@ -54,12 +63,13 @@ def _prepared(settings: Settings) -> Problem:
     return Problem.of(settings)
 
 
-def _hand(settings: Settings) -> CarryOut:
+def _hand(halt: Halt, settings: Settings) -> CarryOut:
     """What a worker of a ``Crew`` does."""
     problem = _prepared(settings)
 
     def carry_out(study: Study, stage: str, progress: Progress) -> None:
-        Run(problem, Stages(study, settings.run.checkpoint_s), progress).carry_out(stage)
+        with device_failures():
+            Run(problem, Stages(study, settings.run.checkpoint_s, halt=halt), progress).carry_out(stage)
 
     return carry_out
 

@@ -2,19 +2,81 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rhnas.codesign.checkpoint import pack, unpack
-from rhnas.errors import CheckpointError
+from rhnas.checkpoint import pack, unpack
+from rhnas.errors import CheckpointError, RhnasError, SettingsError
 from rhnas.study import Study
 
 State = dict[str, Any]
 Saver = Callable[[], State]
 Stage = Generator[Saver, None, State]
 """Yields, wherever it may be stopped, a function that gives its state; returns its result."""
+Lent = tuple[State, float, list[dict[str, Any]]]
+"""A finished stage: its result, its seconds, its trials."""
+
+KINDS = ("search", "train")
+"""Kinds of the stages that come first, in order; what follows takes minutes and is not told apart."""
+
+
+class PausedError(RhnasError):
+    """A run has stopped where it was told to; continued, it ends as if it never had.
+
+    Attributes:
+        stage: The one that it goes on with.
+    """
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        super().__init__("a run that was told to stop must be continued", got=stage, fix="say --resume")
+
+    def __reduce__(self) -> tuple[type[PausedError], tuple[str]]:
+        return PausedError, (self.stage,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halt:
+    """Where a run is to stop though it is not at its end.
+
+    Attributes:
+        deadline: By ``time.monotonic``, a clock that the processes of a machine share. A run stops at the
+            first place after it where a stage may be stopped: between epochs or turns, never within one.
+        until: The last kind of stage to carry out, one of ``KINDS``; empty for all.
+
+    Raises:
+        SettingsError: There is no such kind.
+
+    Example:
+        >>> Halt(until="search").before("train/0-1"), Halt(until="train").before("train/0-1")
+        (True, False)
+    """
+
+    deadline: float = math.inf
+    until: str = ""
+
+    def __post_init__(self) -> None:
+        if self.until and self.until not in KINDS:
+            raise SettingsError(f"--until must be one of {', '.join(KINDS)}", got=self.until)
+
+    @classmethod
+    def after(cls, minutes: float | None, until: str = "") -> Halt:
+        """A limit that counts from now; None for no limit."""
+        return cls(deadline=math.inf if minutes is None else time.monotonic() + 60 * minutes, until=until)
+
+    @property
+    def due(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.deadline
+
+    def before(self, stage: str) -> bool:
+        """Whether a stage is not to be begun."""
+        carried_out = KINDS[: KINDS.index(self.until) + 1] if self.until else None
+        return self.due or (carried_out is not None and stage.partition("/")[0] not in carried_out)
 
 
 class Progress(Protocol):
@@ -47,8 +109,8 @@ class Silence:
 class Lender(Protocol):
     """Where stages may be taken over from: another run, or workers."""
 
-    def stage(self, name: str) -> tuple[State, float, list[dict[str, Any]]] | None:
-        """A stage's result, its seconds and its trials; None where there is none to take over."""
+    def stage(self, name: str) -> Lent | None:
+        """The finished stage; None where there is none to take over."""
 
 
 class Stages:
@@ -61,15 +123,19 @@ class Stages:
         study: Where the checkpoint lives.
         every_s: Seconds between checkpoints within a stage.
         lenders: Whose stages are taken over where one has them.
+        halt: Where to stop.
 
     Raises:
         CheckpointError: The study's checkpoint cannot be used; it is kept aside.
     """
 
-    def __init__(self, study: Study, every_s: float, lenders: Sequence[Lender] = ()) -> None:
+    def __init__(
+        self, study: Study, every_s: float, lenders: Sequence[Lender] = (), halt: Halt | None = None
+    ) -> None:
         self._study = study
         self._every_s = every_s
         self._lenders = lenders
+        self._halt = halt or Halt()
         self.results: dict[str, State] = {}
         self.seconds: dict[str, float] = {}
         self._inside: dict[str, Any] | None = None
@@ -110,6 +176,11 @@ class Stages:
             and all(lender.stage(name) is None for lender in self._lenders)
         ]
 
+    def may_begin(self, name: str) -> None:
+        """Raises ``PausedError`` where a stage is not to be begun."""
+        if self._halt.before(name):
+            raise PausedError(name)
+
     def record(self, trial: dict[str, Any]) -> None:
         """Append one trial to the study."""
         self._study.append(trial)
@@ -121,12 +192,16 @@ class Stages:
         Args:
             name: Unique within the run.
             begin: Makes the stage from the state it was stopped in, None at its start.
+
+        Raises:
+            PausedError: The run is to stop before the stage or within it; how far it has come is kept.
         """
         if name in self.results:
             return self.results[name]
         for lender in self._lenders:
             if (lent := lender.stage(name)) is not None:
                 return self._take_over(name, *lent)
+        self.may_begin(name)
         inside = self._inside if self._inside is not None and self._inside["name"] == name else None
         spent = 0.0 if inside is None else inside["seconds"]
         begun = saved = time.monotonic()
@@ -137,11 +212,13 @@ class Stages:
             except StopIteration as end:
                 self.results[name] = end.value
                 break
-            now = time.monotonic()
-            if now - saved >= self._every_s:
+            now, due = time.monotonic(), self._halt.due
+            if due or now - saved >= self._every_s:
                 self._inside = {"name": name, "state": saver(), "seconds": spent + now - begun}
                 self._save()
                 saved = time.monotonic()
+            if due:
+                raise PausedError(name)
         self.seconds[name] = spent + time.monotonic() - begun
         self._inside = None
         self._save()

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
-from rhnas.codesign.checkpoint import unpack
-from rhnas.codesign.stages import Progress, State
+from rhnas.checkpoint import unpack
+from rhnas.codesign.stages import Lent, PausedError, Progress
 from rhnas.errors import RhnasError
 from rhnas.settings import Settings
 from rhnas.study import Study
@@ -48,7 +47,7 @@ class Crew:
     Args:
         study: Of the run.
         workers: Processes at most.
-        prepare: What they do; found again by its name, so a function of a module.
+        prepare: What they do; found again by its name, so a function of a module or a ``partial``.
         progress: Told how far each is.
     """
 
@@ -60,6 +59,7 @@ class Crew:
         self._workers: list[_Worker] = []
         self._kills: Counter[str] = Counter()
         self._finished: set[str] = set()
+        self._paused: PausedError | None = None
 
     def __enter__(self) -> Crew:
         return self
@@ -74,6 +74,7 @@ class Crew:
         """Finish stages, in any order.
 
         Raises:
+            PausedError: The run is to stop; every worker has come to where its stage may be stopped.
             RhnasError: As the stage raised it, or a worker was killed too often.
         """
         waiting = deque(stages)
@@ -84,9 +85,11 @@ class Crew:
             links = {worker.link: worker for worker in self._busy()}
             for link in wait(list(links)):
                 self._hear(links[link], waiting)  # type: ignore[index]
+        if self._paused is not None:
+            raise self._paused
 
-    def stage(self, name: str) -> tuple[State, float, list[dict[str, Any]]] | None:
-        """A finished stage's result, its seconds and its trials; None for any other."""
+    def stage(self, name: str) -> Lent | None:
+        """A finished stage; None for any other."""
         study = self._study.part(name) if name in self._finished else None
         content = None if study is None else study.load_checkpoint()
         if study is None or content is None:
@@ -122,6 +125,11 @@ class Crew:
             self._kills[worker.stage] += 1
             waiting.appendleft(worker.stage)
             return
+        if event == "failed" and isinstance(what[0], PausedError):
+            self._paused = self._paused or what[0]
+            waiting.clear()
+            self._part(worker)
+            return
         if event == "failed":
             raise what[0]
         if event == "finished":
@@ -130,10 +138,14 @@ class Crew:
         else:
             getattr(worker.progress, event)(*what)
 
-    def _dismiss(self, worker: _Worker) -> None:
+    def _part(self, worker: _Worker) -> None:
+        """Let go of a worker that has ended."""
         worker.process.join()
         worker.link.close()
         self._workers.remove(worker)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        self._part(worker)
         code = worker.process.exitcode or 0
         if code >= 0 or self._kills[worker.stage] >= KILLS:
             reason = f"exit status {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from rhnas.errors import SettingsError
+from rhnas.errors import RhnasError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,43 @@ def has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     known = torch.cpu.get_capabilities()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+LOST = ("CUDA error", "cuDNN error", "cuBLAS", "CUBLAS")
+"""What torch says, as a plain ``RuntimeError``, when a GPU fails or is taken away."""
+
+
+@contextmanager
+def device_failures() -> Iterator[None]:
+    """Failures of a device said as errors with a way on, instead of torch's.
+
+    Raises:
+        RhnasError: A GPU was lost, or its memory does not suffice for a few pictures.
+
+    Example:
+        >>> with device_failures():
+        ...     raise RuntimeError("CUDA error: device-side assert triggered")
+        Traceback (most recent call last):
+            ...
+        rhnas.errors.RhnasError: the GPU must stay to the end of a run; ...
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RhnasError(
+            "a few pictures must fit in the GPU's memory",
+            got=str(error).splitlines()[0],
+            fix="go on with --resume and --workers 1, or on a larger GPU",
+        ) from error
+    except RuntimeError as error:
+        if isinstance(error, RhnasError) or not any(sign in str(error) for sign in LOST):
+            raise
+        raise RhnasError(
+            "the GPU must stay to the end of a run",
+            got=str(error).splitlines()[0],
+            fix="nothing before the last checkpoint is lost: go on with --resume, "
+            "with run.device=auto on a machine without a GPU too",
+        ) from error
 
 
 def make_repeatable() -> None:

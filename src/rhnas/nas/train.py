@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rhnas.errors import CheckpointError
 from rhnas.nas.arithmetic import Arithmetic
 from rhnas.nas.batches import Batches, accuracy, cosine
 from rhnas.nas.data.dataset import DataSet, Part
+from rhnas.nas.pieces import Pieces
 from rhnas.seeds import Seeds
 from rhnas.settings import TrainSettings
 
@@ -22,8 +21,6 @@ MOMENTUM = 0.9
 """Of SGD, with Nesterov's correction."""
 WARMUP_EPOCHS = 1.0
 """Over which the learning rate rises; at most a tenth of the training."""
-
-log = logging.getLogger(__name__)
 
 
 class Training:
@@ -38,8 +35,7 @@ class Training:
 
     Attributes:
         position: Steps done.
-        pieces: Parts a batch is computed in, one after the other: one, and twice as many whenever memory
-            does not suffice. Batch normalisation then sees a part at a time.
+        pieces: In how many a batch is computed.
     """
 
     def __init__(
@@ -55,9 +51,8 @@ class Training:
         augmentation = replace(data.augmentation, cutout=settings.cutout)
         data = replace(data, augmentation=augmentation)
         self.batches = Batches(data, settings.batch, seeds.child("batches"))
-        self.arithmetic = arithmetic or Arithmetic()
         self.position = 0
-        self.pieces = 1
+        self.pieces = Pieces(settings.label_smoothing, arithmetic)
         self._average = _averaged(network, settings.average)
         # Scales, shifts and biases are not decayed: a penalty on them only fights the normalisation.
         decayed = [p for p in network.parameters() if p.ndim > 1]
@@ -95,48 +90,18 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * cosine((self.position + 1) / (self.steps + 1), warmup)
         self.network.train()
-        loss = self._gradient(pictures, labels)
+        loss, _ = self.pieces.gradient(self.network, pictures, labels, list(self.network.parameters()))
         self.optimizer.step()
         if self._average is not None:
             self._average.update_parameters(self.network)
         self.position += 1
         return loss
 
-    def _gradient(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        """The batch's loss; its gradient is left in the parameters. In more pieces where memory is short."""
-        while True:
-            try:
-                return self._gradient_of_pieces(pictures, labels)
-            except torch.OutOfMemoryError:
-                if len(labels) < 4 * self.pieces:
-                    raise
-                self.pieces *= 2
-                log.warning(
-                    "out of memory: batches of %d are computed in %d pieces from here on",
-                    len(labels),
-                    self.pieces,
-                )
-
-    def _gradient_of_pieces(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=labels.device)
-        for some, wanted in zip(
-            pictures.tensor_split(self.pieces), labels.tensor_split(self.pieces), strict=True
-        ):
-            with self.arithmetic.region():
-                scores = self.network(some)
-                smoothing = self.settings.label_smoothing
-                loss = functional.cross_entropy(scores, wanted, label_smoothing=smoothing)
-            share = loss * (len(wanted) / len(labels))
-            share.backward()  # type: ignore[no-untyped-call]
-            total += share.detach()
-        return total
-
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, as tensors and plain values."""
         return {
             "position": self.position,
-            "pieces": self.pieces,
+            "pieces": self.pieces.count,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
@@ -153,7 +118,7 @@ class Training:
             self.optimizer.load_state_dict(state["optimizer"])
             if self._average is not None:
                 self._average.load_state_dict(state["average"])
-            self.position, self.pieces = int(state["position"]), int(state["pieces"])
+            self.position, self.pieces.count = int(state["position"]), int(state["pieces"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 "the checkpoint must be of this training", got=error, fix="start anew with --overwrite"

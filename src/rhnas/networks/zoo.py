@@ -144,7 +144,7 @@ class NetworkBuilder:
         return layer.name
 
 
-def _basic_block(net: NetworkBuilder, name: str, channels: int, stride: int) -> None:
+def basic_block(net: NetworkBuilder, name: str, channels: int, stride: int) -> None:
     """Two 3x3 convolutions and a shortcut, projected where the shape changes (He et al. 2016, option B)."""
     start = net.last
     net.conv(f"{name}.conv1", channels, 3, stride=stride)
@@ -152,7 +152,7 @@ def _basic_block(net: NetworkBuilder, name: str, channels: int, stride: int) -> 
     _close_residual(net, name, start, end, channels=channels, stride=stride)
 
 
-def _bottleneck(net: NetworkBuilder, name: str, channels: int, stride: int) -> None:
+def bottleneck(net: NetworkBuilder, name: str, channels: int, stride: int) -> None:
     """1x1, 3x3, 1x1 with four times the channels; the stride is on the 3x3 ("v1.5", as torchvision)."""
     start = net.last
     net.conv(f"{name}.conv1", channels, 1)
@@ -192,17 +192,17 @@ def _resnet(name: str, block: Block, depths: tuple[int, ...]) -> Workload:
 
 def resnet18() -> Workload:
     """ResNet-18, 1,814,073,344 multiply-accumulates."""
-    return _resnet("resnet18", _basic_block, (2, 2, 2, 2))
+    return _resnet("resnet18", basic_block, (2, 2, 2, 2))
 
 
 def resnet34() -> Workload:
     """ResNet-34, 3,663,761,408 multiply-accumulates."""
-    return _resnet("resnet34", _basic_block, (3, 4, 6, 3))
+    return _resnet("resnet34", basic_block, (3, 4, 6, 3))
 
 
 def resnet50() -> Workload:
     """ResNet-50 with the stride on the 3x3 convolution, 4,089,184,256 multiply-accumulates."""
-    return _resnet("resnet50", _bottleneck, (3, 4, 6, 3))
+    return _resnet("resnet50", bottleneck, (3, 4, 6, 3))
 
 
 def resnet20() -> Workload:
@@ -214,7 +214,7 @@ def resnet20() -> Workload:
     """
     net = NetworkBuilder("resnet20", (3, 32, 32))
     net.conv("conv1", 16, 3)
-    _resnet_stages(net, _basic_block, (3, 3, 3), 16)
+    _resnet_stages(net, basic_block, (3, 3, 3), 16)
     net.global_average("avgpool")
     net.dense("fc", 10)
     return net.workload()
@@ -232,7 +232,8 @@ _MOBILENET_V2 = (
 )
 
 
-def _inverted_residual(net: NetworkBuilder, name: str, expansion: int, channels: int, stride: int) -> None:
+def inverted_residual(net: NetworkBuilder, name: str, expansion: int, channels: int, stride: int) -> None:
+    """1x1 to ``expansion`` times the channels, 3x3 depthwise, 1x1 back (Sandler et al. 2018)."""
     start = net.last
     hidden = net.channels(start) * expansion
     position = 0
@@ -254,7 +255,7 @@ def mobilenet_v2() -> Workload:
         for repeat in range(repeats):
             index += 1
             stride = first_stride if repeat == 0 else 1
-            _inverted_residual(net, f"features.{index}", expansion, channels, stride)
+            inverted_residual(net, f"features.{index}", expansion, channels, stride)
     net.conv(f"features.{index + 1}.0", 1280, 1)
     net.global_average("avgpool")
     net.dense("classifier.1", 1000)

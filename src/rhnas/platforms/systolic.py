@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Self, final
 
 from rhnas.errors import SettingsError
@@ -79,6 +80,7 @@ class SystolicPlatform(Platform):
     name = "systolic"
     spaces = (SPACE.name,)
     options = ("technology",)
+    limits = MappingProxyType({"macs": (16, 4096), "bus_bits": (32, 256), "sram_kib": (16, 800)})
 
     def parse(self, text: str) -> dict[str, int]:
         """``default``, a JSON object in a file, or ``KEY=VAL,KEY=VAL`` changes to the default."""

@@ -56,7 +56,7 @@ def card_of(run: Run) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" width="{WIDTH_PX}" '
         f'height="{HEIGHT_PX}" role="img" aria-label="{" ".join(spoken.split())}">'
-        f"<style>{_light_style()}</style>"
+        f"<style>{light_style()}</style>"
         f'<rect width="{WIDTH_PX}" height="{HEIGHT_PX}" style="fill:var(--paper)"/>'
         f'<text x="60" y="72" style="font-size:30px;font-weight:650">{run.title}</text>'
         f"{_figures(run, baseline, found)}{placed}"
@@ -64,7 +64,7 @@ def card_of(run: Run) -> str:
     )
 
 
-def _light_style() -> str:
+def light_style() -> str:
     """The page's style sheet for drawings, as valid XML and without its dark half."""
     css = asset("style.css")
     root = css[css.index(":root {") : css.index("}") + 1].replace(":root", "svg")

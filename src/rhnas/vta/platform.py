@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, final
 
 from rhnas.platform import CostModel, Objective, Platform
@@ -31,6 +32,7 @@ class VtaPlatform(Platform):
     spaces = tuple(SPACES)
     options = ("technology", "timing", "schedule")
     fpgas = tuple(PARTS)
+    limits = MappingProxyType({"macs": (16, 4096), "bus_bits": (64, 512), "sram_kib": (16, 800)})
 
     def parse(self, text: str) -> dict[str, int]:
         """``default``, a ``vta_config.json``, or ``KEY=VAL,KEY=VAL`` changes to the default."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from rhnas.nas.expectation import CostLoss
+from rhnas.nas.pieces import Pieces
 from rhnas.nas.supernet import SuperNet
 from rhnas.networks.spaces.base import Architecture
 from rhnas.seeds import Seeds
 from rhnas.settings import NasSettings
+
+Scores = Callable[[Tensor], Tensor]
+"""Pictures (n, C, H, W) to class scores (n, classes)."""
 
 MOMENTUM = 0.9
 """Of the weights' SGD."""
@@ -94,20 +98,30 @@ class Strategy(ABC):
             foreach=True,
         )
         self.alpha = torch.optim.Adam([supernet.alpha], lr=settings.alpha_rate, betas=self.alpha_betas)
+        self.pieces = Pieces()
 
     @abstractmethod
     def step(self, turn: Turn) -> StepResult:
         """One update on a batch."""
 
-    def step_weights(self, loss: Tensor, rate: float) -> None:
-        """Backward pass, and one step of the weights alone."""
-        self.weights.zero_grad(set_to_none=True)
-        self.alpha.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def step_weights(self, scores: Scores, turn: Turn, *leaves: Tensor) -> tuple[float, float]:
+        """Learn from the batch of a turn, and step the weights alone.
+
+        Args:
+            scores: What runs.
+            turn: Of the step.
+            leaves: What collects a gradient beside weights and alpha.
+
+        Returns:
+            Loss and fraction classified right.
+        """
+        leaves = (*self.trained, self.supernet.alpha, *leaves)
+        loss, right = self.pieces.gradient(scores, turn.pictures, turn.labels, leaves)
         torch.nn.utils.clip_grad_norm_(self.trained, CLIP)
         for group in self.weights.param_groups:
-            group["lr"] = rate
+            group["lr"] = turn.rate
         self.weights.step()
+        return loss.item(), right.item()
 
     def step_alpha(self, probabilities: Sequence[Tensor], cost: CostLoss | None) -> float:
         """Add the gradient of the cost to that already in alpha, and step alpha; the cost loss or nan."""
@@ -125,17 +139,14 @@ class Strategy(ABC):
 
     def state(self) -> dict[str, Any]:
         """Both optimizers, as tensors and plain values; the supernet is saved apart."""
-        return {"weights": self.weights.state_dict(), "alpha": self.alpha.state_dict()}
+        optimizers = {"weights": self.weights.state_dict(), "alpha": self.alpha.state_dict()}
+        return {**optimizers, "pieces": self.pieces.count}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``."""
         self.weights.load_state_dict(state["weights"])
         self.alpha.load_state_dict(state["alpha"])
-
-
-def accuracy_of(scores: Tensor, labels: Tensor) -> float:
-    """Fraction of scores (N, classes) whose highest is that of their label."""
-    return (scores.detach().argmax(1) == labels).float().mean().item()
+        self.pieces.count = int(state["pieces"])
 
 
 def held_out(turn: Turn) -> tuple[Tensor, Tensor]:

@@ -11,10 +11,9 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from rhnas.nas.expectation import CostLoss
-from rhnas.nas.strategies.base import StepResult, Strategy, Turn, accuracy_of
+from rhnas.nas.strategies.base import StepResult, Strategy, Turn
 
 
 @final
@@ -26,13 +25,14 @@ class Dsnas(Strategy):
     def step(self, turn: Turn) -> StepResult:
         """One draw, one backward pass, one step of weights and alpha."""
         draw = self.supernet.draw(torch.Generator().manual_seed(turn.seeds.integer()))
-        scores = self.supernet(turn.pictures, draw.mixture)  # (N, classes)
-        loss = functional.cross_entropy(scores, turn.labels)
-        self.step_weights(loss + draw.log_probability, turn.rate)
+        loss, right = self.step_weights(
+            lambda pictures: self.supernet(pictures, draw.mixture), turn, draw.gates
+        )
+        draw.log_probability.backward()  # type: ignore[no-untyped-call]
         # A network without a way from picture to features (nasbench201 has some) earns nothing.
         rewards = torch.zeros_like(draw.gates) if draw.gates.grad is None else draw.gates.grad
         spent = self._learn(rewards, turn.cost) if turn.learn else float("nan")
-        return StepResult(loss.item(), accuracy_of(scores, turn.labels), spent, draw.architecture)
+        return StepResult(loss, right, spent, draw.architecture)
 
     def _learn(self, rewards: Tensor, cost: CostLoss | None) -> float:
         """Move alpha by reward and cost; its gradient holds d log p / d alpha when this is called."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rhnas.nas.strategies.base import StepResult, Strategy, Turn, accuracy_of, held_out
+from rhnas.nas.strategies.base import StepResult, Strategy, Turn, held_out
 from rhnas.seeds import Seeds
 
 FIRST_TEMPERATURE = 5.0
@@ -33,12 +33,10 @@ class Mixed(Strategy):
     def step(self, turn: Turn) -> StepResult:
         """Weights on the batch; then alpha on the pictures held out."""
         shares = self.shares(turn.seeds.child("weights"), turn.progress).detach()
-        scores = self.supernet(turn.pictures, self.supernet.mixture(shares))
-        loss = functional.cross_entropy(scores, turn.labels)
-        self.step_weights(loss, turn.rate)
+        mixture = self.supernet.mixture(shares)
+        loss, right = self.step_weights(lambda pictures: self.supernet(pictures, mixture), turn)
         spent = self._learn(turn) if turn.learn else float("nan")
-        result = accuracy_of(scores, turn.labels)
-        return StepResult(loss.item(), result, spent, self.supernet.most_likely())
+        return StepResult(loss, right, spent, self.supernet.most_likely())
 
     def _learn(self, turn: Turn) -> float:
         pictures, labels = held_out(turn)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rhnas.nas.strategies.base import StepResult, Strategy, Turn, accuracy_of, held_out
+from rhnas.nas.strategies.base import StepResult, Strategy, Turn, held_out
 from rhnas.nas.strategies.mixed import gumbel
 from rhnas.seeds import Seeds
 
@@ -32,11 +32,9 @@ class Proxyless(Strategy):
     def step(self, turn: Turn) -> StepResult:
         """Weights on a drawn path; then alpha on two options of every decision."""
         draw = self.supernet.draw(torch.Generator().manual_seed(turn.seeds.child("weights").integer()))
-        scores = self.supernet(turn.pictures, draw.mixture)
-        loss = functional.cross_entropy(scores, turn.labels)
-        self.step_weights(loss, turn.rate)
+        loss, right = self.step_weights(lambda pictures: self.supernet(pictures, draw.mixture), turn)
         spent = self._learn(turn) if turn.learn else float("nan")
-        return StepResult(loss.item(), accuracy_of(scores, turn.labels), spent, draw.architecture)
+        return StepResult(loss, right, spent, draw.architecture)
 
     def _learn(self, turn: Turn) -> float:
         pair, active = self.pairs(turn.seeds.child("alpha"))

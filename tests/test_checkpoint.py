@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rhnas.codesign.checkpoint import pack, unpack
+from rhnas.checkpoint import pack, unpack
 from rhnas.errors import CheckpointError
 
 

@@ -1,0 +1,297 @@
+"""Problems to learn from: random networks, objectives and chip budgets, each with what is good for it.
+
+The teacher prices candidates and hands out designs drawn from the soft optimum over them,
+q(x) ~ exp(-log cost(x) / T), among those that the budget allows and every layer can run on. In a small space
+the candidates are all its designs, so q is exact. In a large one they are the designs that earlier problems
+were taught, samples of the policy, and neighbours of the best: the teacher learns too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rhnas.agents.features import budget_features, context_features, workload_features
+from rhnas.agents.moves import one_factor_moves
+from rhnas.agents.policy import FactoredPolicy, prefix_masks
+from rhnas.agents.price_table import PriceTable
+from rhnas.errors import SettingsError
+from rhnas.networks.random import random_network
+from rhnas.platform import Objective, Platform
+from rhnas.seeds import Seeds
+from rhnas.space import FeasibleSet, Space
+from rhnas.workload import BoolArray, FloatArray, IntArray, Layer, Workload
+
+ATTEMPTS = 50
+"""Chip budgets drawn before a network is taught without one."""
+
+
+EXPLORING = 1.5
+"""Temperature of the policy where its samples become candidates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LessonSettings:
+    """How problems are drawn and what the teacher knows about them.
+
+    Attributes:
+        networks: Random networks per round, beside the named ones.
+        settings: Networks with a chip budget per round, parts of networks included.
+        weightings: Of the layers of each: the network's own, then random ones, as in a joint search.
+        draws: Designs taught per problem.
+        temperature: Of the soft optimum, in units of log cost.
+        enumerated: Designs up to which the teacher prices all of a space.
+        explore: Samples and neighbours that a problem adds to the candidates, of each.
+        remembered: Taught designs that stay candidates in later rounds.
+    """
+
+    networks: int = 4
+    settings: int = 12
+    weightings: int = 3
+    draws: int = 32
+    temperature: float = 0.02
+    enumerated: int = 1 << 13
+    explore: int = 6
+    remembered: int = 1 << 10
+
+    def __post_init__(self) -> None:
+        if min(self.networks, self.settings, self.weightings, self.draws, self.explore) < 1:
+            raise SettingsError("a round must have problems with designs to teach", got=self)
+        if self.temperature <= 0:
+            raise SettingsError("temperature must be positive", got=self.temperature)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Problems with the designs that are good for them. Legend: N problems, W designs each.
+
+    Attributes:
+        features: float32 (N, F).
+        chosen: int64 (N, W, D).
+        masks: bool (N, W, D, M), as ``FactoredPolicy`` wants them.
+    """
+
+    features: Tensor
+    chosen: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is asked of the policy: weighted layers, an objective, and the designs that are allowed.
+
+    Attributes:
+        columns: int64 (L,): the layers' places among those of the round.
+        weights: float64 (L,), positive.
+        objective: What is minimised.
+        designs: The feasible designs.
+        features: float32 (F,), what the policy sees of all this.
+    """
+
+    columns: IntArray
+    weights: FloatArray
+    objective: Objective
+    designs: FeasibleSet
+    features: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One round's lessons.
+
+    Attributes:
+        lessons: To learn from.
+        gaps: float64 (N,): how far above the best candidate the policy's answer was before it learnt them.
+        taught: Flat positions of designs to remember.
+    """
+
+    lessons: Lessons
+    gaps: FloatArray
+    taught: IntArray
+
+
+class Teacher:
+    """Draws problems and teaches what is good for them; the same seed and round give the same problems.
+
+    Args:
+        platform: The family of accelerators.
+        space: The design space.
+        networks: Taught in every round, beside random ones.
+        settings: How problems are drawn.
+        seeds: Of the problems.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        space: Space,
+        networks: Sequence[Workload],
+        settings: LessonSettings,
+        seeds: Seeds,
+    ) -> None:
+        self.settings = settings
+        self._platform, self._space, self._networks = platform, space, tuple(networks)
+        self._model = platform.cost_model()
+        self._seeds = seeds
+        self._realizable = space.feasible()
+        self._levels: dict[tuple[bool, str | None], FeasibleSet] = {}
+
+    def round(self, index: int, policy: FactoredPolicy, remembered: IntArray) -> Round:
+        """Problems of a round, with what is good for them.
+
+        Args:
+            index: Of the round.
+            policy: Whose answers are measured and whose samples are candidates.
+            remembered: Flat positions of designs taught before.
+        """
+        seeds = self._seeds.child(f"round {index}")
+        rng, generator = seeds.numpy(), torch.Generator().manual_seed(seeds.integer())
+        networks = [*self._networks, *(random_network(rng) for _ in range(self.settings.networks))]
+        pool = list({layer.shape: layer for network in networks for layer in network}.values())
+        problems = self._problems(networks, pool, rng)
+        answers = np.array([policy.answer(p.features, p.designs) for p in problems])
+        table = PriceTable(self._space, self._model, pool)
+        table.add(self._space.ravel(answers))
+        if self._realizable.count <= self.settings.enumerated:
+            table.add(self._realizable.flat)
+        else:
+            table.add(remembered)
+            table.add(self._explored(problems, policy, generator))
+            table.add(self._neighbours(problems, table, rng))
+        return self._lessons(problems, answers, table, remembered, rng)
+
+    # Problems -----------------------------------------------------------------------------------------
+
+    def _problems(
+        self, networks: Sequence[Workload], pool: Sequence[Layer], rng: np.random.Generator
+    ) -> list[Problem]:
+        column = {layer.shape: index for index, layer in enumerate(pool)}
+        runnable: dict[int, BoolArray] = {}
+        problems: list[Problem] = []
+        for _ in range(self.settings.settings):
+            network = networks[int(rng.integers(len(networks)))]
+            counted = Counter(column[layer.shape] for layer in network)
+            columns = np.array(list(counted), dtype=np.int64)
+            if rng.random() < 1 / 2:  # part of a network is one as well
+                columns = rng.permutation(columns)[: rng.integers(1, len(columns) + 1)]
+            for index in set(columns.tolist()) - runnable.keys():
+                rules = self._platform.rules(layers=[pool[index]])
+                runnable[index] = self._realizable.restrict(rules).allowed
+            designs = self._designs(np.logical_and.reduce([runnable[c] for c in columns.tolist()]), rng)
+            if designs.allowed.any():
+                counts = np.array([counted[c] for c in columns.tolist()], dtype=np.float64)
+                problems += self._weighted(columns, counts, [pool[c] for c in columns], designs, rng)
+        return problems
+
+    def _designs(self, runnable: BoolArray, rng: np.random.Generator) -> FeasibleSet:
+        """Those that run all layers, within a random chip budget that leaves some."""
+        for _ in range(ATTEMPTS):
+            within = self._budget(rng)
+            designs = FeasibleSet(space=self._space, allowed=within.allowed & runnable)
+            if designs.allowed.any():
+                return designs
+        return FeasibleSet(space=self._space, allowed=runnable)
+
+    def _budget(self, rng: np.random.Generator) -> FeasibleSet:
+        """The designs of a random chip: whole networks or not, a part or none, each limit or none."""
+        platform = self._platform
+        parts = platform.fpgas if rng.random() < 1 / 4 else ()
+        level = bool(rng.random() < 1 / 4), str(rng.choice(parts)) if parts else None
+        if level not in self._levels:
+            rules = platform.rules(chainable=level[0], fpga=level[1])
+            self._levels[level] = self._realizable.restrict(rules)
+        limits = {
+            name: round(float(np.exp(rng.uniform(*np.log(ends)))))
+            for name, ends in platform.limits.items()
+            if rng.random() < 1 / 2
+        }
+        return self._levels[level].restrict(platform.rules(limits=limits))
+
+    def _weighted(
+        self,
+        columns: IntArray,
+        counts: FloatArray,
+        layers: Sequence[Layer],
+        designs: FeasibleSet,
+        rng: np.random.Generator,
+    ) -> list[Problem]:
+        budget = budget_features(designs)
+        problems = []
+        for index in range(self.settings.weightings):
+            weights = counts * np.exp(rng.normal(size=len(counts))) if index else counts
+            workload = workload_features(layers, weights)
+            for objective in Objective:
+                features = torch.from_numpy(context_features(workload, objective, budget)).float()
+                problems.append(
+                    Problem(
+                        columns=columns,
+                        weights=weights,
+                        objective=objective,
+                        designs=designs,
+                        features=features,
+                    )
+                )
+        return problems
+
+    # What is good for them ----------------------------------------------------------------------------
+
+    def _explored(
+        self,
+        problems: Sequence[Problem],
+        policy: FactoredPolicy,
+        generator: torch.Generator,
+    ) -> IntArray:
+        """Samples of the policy, flat positions; at first they are all but uniform."""
+        found = [np.empty(0, dtype=np.int64)]
+        for p in problems:
+            sampled = policy.sample(p.features, p.designs, self.settings.explore, EXPLORING, generator)[0]
+            found.append(self._space.ravel(sampled.numpy()))
+        return np.concatenate(found)
+
+    def _neighbours(
+        self, problems: Sequence[Problem], table: PriceTable, rng: np.random.Generator
+    ) -> IntArray:
+        """Moves from the best candidate of each problem, flat positions."""
+        found = [np.empty(0, dtype=np.int64)]
+        for problem in problems:
+            flat, scores = _candidates(problem, table)
+            best = self._space.unravel(flat[scores.argmin()][None])[0]
+            moves = one_factor_moves(problem.designs, best)
+            found.append(self._space.ravel(rng.permutation(moves)[: self.settings.explore]))
+        return np.concatenate(found)
+
+    def _lessons(
+        self,
+        problems: Sequence[Problem],
+        answers: IntArray,
+        table: PriceTable,
+        remembered: IntArray,
+        rng: np.random.Generator,
+    ) -> Round:
+        gaps, drawn = [], []
+        for problem, answer in zip(problems, self._space.ravel(answers), strict=True):
+            flat, scores = _candidates(problem, table)
+            gaps.append(np.exp(scores[flat == answer][0] - scores.min()) - 1)
+            soft = np.exp((scores.min() - scores) / self.settings.temperature)
+            drawn.append(rng.choice(flat, self.settings.draws, p=soft / soft.sum()))
+        chosen = [self._space.unravel(flat) for flat in drawn]
+        masks = [prefix_masks(p.designs, designs) for p, designs in zip(problems, chosen, strict=True)]
+        lessons = Lessons(
+            features=torch.stack([problem.features for problem in problems]),
+            chosen=torch.from_numpy(np.stack(chosen)),
+            masks=torch.stack(masks),
+        )
+        recent = np.array(list(dict.fromkeys([*np.concatenate(drawn).tolist(), *remembered.tolist()])))
+        return Round(lessons=lessons, gaps=np.array(gaps), taught=recent[: self.settings.remembered])
+
+
+def _candidates(problem: Problem, table: PriceTable) -> tuple[IntArray, FloatArray]:
+    """Flat positions and scores of the priced designs that the problem allows."""
+    flat = table.flat[problem.designs.allowed.reshape(-1)[table.flat]]
+    scores = table.scores(table.rows(flat), problem.objective, problem.columns, problem.weights)
+    return flat, np.nan_to_num(scores, nan=np.inf)

@@ -1,0 +1,223 @@
+"""An agent learns a whole space: imitation of the soft optimum over many networks, objectives and budgets.
+
+The policy is fitted to what the teacher hands out by maximum likelihood: cross-entropy towards
+q(x) ~ exp(-log cost(x) / T), summed over the choices of a design, each under its exact mask. Where the
+optimum can be computed this is what policy gradients estimate from samples: the policy that maximises
+E[-log cost] + T H(pi) is q itself, at a known target instead of a noisy one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rhnas.agents.features import feature_count
+from rhnas.agents.lessons import Lessons, LessonSettings, Teacher
+from rhnas.agents.policy import FactoredPolicy, of_chosen
+from rhnas.agents.policy_file import read_policy, save_policy
+from rhnas.checkpoint import pack, unpack
+from rhnas.errors import SettingsError
+from rhnas.files import write_atomically
+from rhnas.provenance import provenance
+from rhnas.seeds import Seeds
+from rhnas.space import Space
+from rhnas.workload import IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings:
+    """How a policy learns a space.
+
+    Attributes:
+        rounds: Of new problems; between two of them the policy learns.
+        steps: Of gradient descent per round.
+        batch: Designs per step, each with its problem.
+        hidden: Width of the policy network's two layers.
+        learning_rate: Of Adam at the start, falling to zero along a cosine.
+        gradient_norm: Gradients are scaled down to this norm.
+        lessons: How problems are drawn.
+    """
+
+    rounds: int = 24
+    steps: int = 300
+    batch: int = 256
+    hidden: int = 128
+    learning_rate: float = 2e-3
+    gradient_norm: float = 1.0
+    lessons: LessonSettings = field(default_factory=LessonSettings)
+
+    def __post_init__(self) -> None:
+        if min(self.rounds, self.steps, self.batch, self.hidden) < 1:
+            raise SettingsError("rounds, steps, batch and hidden must be at least 1", got=self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How a round went.
+
+    Attributes:
+        done: Rounds so far.
+        problems: New ones in this round.
+        gap: Median over them of how far the policy's answer was above the teacher's best, as a fraction,
+            before it learnt them.
+        loss: Mean cross-entropy of the round's steps, nats per design.
+        seconds: By the clock, teaching and learning.
+    """
+
+    done: int
+    problems: int
+    gap: float
+    loss: float
+    seconds: float
+
+
+class Pretraining:
+    """Iterate it to train; safe to save between items.
+
+    Args:
+        space: The design space.
+        teacher: Draws the problems.
+        settings: How the policy learns.
+        seeds: Of the first weights and of the batches.
+    """
+
+    def __init__(self, space: Space, teacher: Teacher, settings: PretrainSettings, seeds: Seeds) -> None:
+        self.space, self.settings = space, settings
+        self._teacher, self._seeds = teacher, seeds
+        generator = torch.Generator().manual_seed(seeds.child("weights").integer())
+        self.policy = FactoredPolicy(space.shape, feature_count(space), settings.hidden, generator)
+        self._adam = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
+        self._lessons: list[Lessons] = []
+        self._remembered: IntArray = np.empty(0, dtype=np.int64)
+        self.progress: list[Progress] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rounds are done."""
+        return len(self.progress) >= self.settings.rounds
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Train to the end, a round at a time."""
+        while not self.finished:
+            started, index = time.perf_counter(), len(self.progress)
+            new = self._teacher.round(index, self.policy, self._remembered)
+            self._lessons.append(new.lessons)
+            self._remembered = new.taught
+            # The teacher of the first rounds knew less, so their half is forgotten.
+            loss = self._learn(self._lessons[len(self._lessons) // 2 :], index)
+            self.progress.append(
+                Progress(
+                    done=index + 1,
+                    problems=len(new.gaps),
+                    gap=float(np.median(new.gaps)),
+                    loss=loss,
+                    seconds=time.perf_counter() - started,
+                )
+            )
+            yield self.progress[-1]
+
+    def _learn(self, lessons: list[Lessons], index: int) -> float:
+        generator = torch.Generator().manual_seed(self._seeds.child(f"batches {index}").integer())
+        columns = zip(*(vars(part).values() for part in lessons), strict=True)
+        features, chosen, masks = (torch.cat(column) for column in columns)
+        problems, draws = chosen.shape[:2]
+        total = 0.0
+        for step in range(self.settings.steps):
+            done = (index + step / self.settings.steps) / self.settings.rounds
+            for group in self._adam.param_groups:
+                group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
+            size = (self.settings.batch,)
+            rows = torch.randint(problems, size, generator=generator)
+            picked = torch.randint(draws, size, generator=generator)
+            designs = chosen[rows, picked]
+            log_policy = self.policy(features[rows], designs, masks[rows, picked])  # (B, D, M)
+            loss = -of_chosen(log_policy, designs).sum(dim=1).mean()
+            self._adam.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.gradient_norm)
+            self._adam.step()
+            total += loss.item()
+        return total / self.settings.steps
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimizer, lessons and what the teacher remembers; plain values and arrays."""
+        return {
+            "policy": self.policy.state_dict(),
+            "adam": self._adam.state_dict(),
+            "lessons": [dict(vars(part)) for part in self._lessons],
+            "remembered": self._remembered,
+            "progress": [asdict(one) for one in self.progress],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from ``state``; the weights then become what they would have been."""
+        self.policy.load_state_dict(state["policy"])
+        self._adam.load_state_dict(state["adam"])
+        self._lessons = [Lessons(**part) for part in state["lessons"]]
+        self._remembered = state["remembered"]
+        self.progress = [Progress(**one) for one in state["progress"]]
+
+
+def pretrain(
+    training: Pretraining,
+    out: Path,
+    described: Mapping[str, Any],
+    *,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train to the end and write the policy; between rounds a checkpoint beside it keeps what was learnt.
+
+    Args:
+        training: At its start.
+        out: Where the policy goes.
+        described: What the training depends on, as plain values; a checkpoint of anything else is refused.
+        resume: Continue what is there, or start if nothing is.
+        report: Told about every round.
+
+    Returns:
+        ``trained_on`` of the file: ``described``, the progress of every round, provenance.
+
+    Raises:
+        SettingsError: The file or its checkpoint exists and is not to be resumed, or is of other settings.
+        CheckpointError: It is damaged.
+    """
+    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    for path in (out, checkpoint):
+        if path.exists() and not resume:
+            fix = "use --resume, or another --out"
+            raise SettingsError("a new training must not replace an older one", got=path, fix=fix)
+    if out.exists():
+        done: dict[str, Any] = read_policy(out)["trained_on"]
+        _require_same(out, {name: done.get(name) for name in described}, described)
+        return done
+    if checkpoint.exists():
+        saved = unpack(checkpoint.read_bytes())
+        _require_same(checkpoint, saved.get("described"), described)
+        training.restore(saved["state"])
+    for progress in training:
+        content = {"described": dict(described), "state": training.state()}
+        write_atomically(checkpoint, pack(content))
+        report(progress)
+    rounds = [asdict(one) for one in training.progress]
+    trained_on = {**described, "rounds": rounds, "provenance": provenance(seed=described.get("seed"))}
+    save_policy(out, training.policy, training.space, trained_on)
+    checkpoint.unlink()
+    return trained_on
+
+
+def _require_same(path: Path, found: Any, wanted: Mapping[str, Any]) -> None:
+    if found != wanted:
+        raise SettingsError(
+            f"{path} must be resumed with the settings it was started with",
+            got=wanted,
+            fix=f"it was {found}; give the same, or another --out",
+        )
