@@ -167,7 +167,7 @@ RTL: Mapping[str, int] = MappingProxyType(
     {
         "gemm_constant": 10,
         "reset_constant": 10,
-        "alu_constant": 6,
+        "alu_constant": 7,
         "load_constant": 4,
         "uop_load_constant": 4,
         "padding_hidden": 18,

@@ -7,8 +7,9 @@ from typing import Any
 from amaranth.hdl import Module, Mux, Signal, Value
 
 ACC_BITS = 32
-ACC_CYCLES = 2
-"""From a read's index to the tensor: block RAM, then a register, since block RAM answers late in a cycle."""
+ACC_CYCLES = 3
+"""From a read's index to the tensor: block RAM, a register beside it, since it answers late in a cycle, and
+one in front of the operation."""
 
 
 def delayed(m: Module, value: Value, cycles: int = 1, *, reset_less: bool = False) -> Signal:
@@ -20,22 +21,34 @@ def delayed(m: Module, value: Value, cycles: int = 1, *, reset_less: bool = Fals
     return value
 
 
-def forwarded(m: Module, core: Any, due: Value, due_index: Value) -> Value:
-    """The accumulator tensor read ``ACC_CYCLES`` ago, as all earlier steps have left it.
+def forwarded(m: Module, core: Any, *, due: Value, due_index: Value, result: Value) -> Signal:
+    """The accumulator tensor read ``ACC_CYCLES`` ago, as all earlier steps have left it; writes the results.
 
     The scratchpad gives what was stored before the read: a write in the cycle of the read or in one of the
-    two after it is newer. Which of them counts is known a cycle ahead, so that indices are never compared in
-    the cycle that uses the tensor.
+    three after it is newer. Which of them counts is known ahead, so that indices are never compared in the
+    cycle that uses the tensor; and the newest is taken on its way into its own register, so that a step that
+    follows on itself has a whole cycle.
 
     Args:
         m: Where the logic goes.
-        core: A component with ``acc_index``, ``acc_data``, ``write``, ``write_index`` and ``write_data``.
-        due: Whether ``write`` will be high in the next cycle.
-        due_index: ``write_index`` of the next cycle.
+        core: A component with ``acc_index`` and ``acc_data``, and with ``write``, ``write_index`` and
+            ``write_data``, which are driven here.
+        due: Whether ``write`` will be high ``ACC_CYCLES`` from now. For the step that reads that is the cycle
+            after its index.
+        due_index: ``write_index`` of that cycle.
+        result: ``write_data`` of the next cycle, made from what is returned here.
     """
+    soon, soon_index = delayed(m, due), delayed(m, due_index)
+    after, after_index = delayed(m, soon), delayed(m, soon_index)
+    m.d.sync += [core.write.eq(after), core.write_index.eq(after_index)]
+    m.d.comb += core.write_data.eq(delayed(m, result, reset_less=True))
+    # Of the writes, the one in the cycle of the read, and those one, two and three cycles later.
     in_read = delayed(m, core.write & (core.write_index == core.acc_index))
-    after_read = delayed(m, due & (due_index == core.acc_index))
-    last = delayed(m, due & (due_index == delayed(m, core.acc_index)))
-    older = delayed(m, core.write_data, reset_less=True)
-    read = Mux(after_read, core.write_data, Mux(in_read, older, core.acc_data))
-    return Mux(last, core.write_data, delayed(m, read, reset_less=True))
+    next_to_read = delayed(m, after & (after_index == core.acc_index))
+    second = delayed(m, soon & (soon_index == core.acc_index), 2)
+    last = delayed(m, due & (due_index == core.acc_index), 2)
+    before = delayed(m, core.write_data, reset_less=True)
+    old = delayed(m, Mux(next_to_read, core.write_data, before), reset_less=True)
+    stored = delayed(m, core.acc_data, reset_less=True)
+    read = Mux(second, core.write_data, Mux(delayed(m, in_read | next_to_read), old, stored))
+    return delayed(m, Mux(last, result, read), reset_less=True)

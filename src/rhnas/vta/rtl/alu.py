@@ -59,8 +59,8 @@ class AluLane(wiring.Component):
                 m.d.comb += other.eq(x[:8].as_signed() * y[:8].as_signed())
             with m.Default():
                 m.d.comb += other.eq(x)
-        takes_y = moves | (picks & ((x > y) ^ largest))
-        takes_minus_y = clips & has_minus_y & (x < minus_y)
+        takes_y = moves | (picks & (above(x, y) ^ largest))
+        takes_minus_y = clips & has_minus_y & above(minus_y, x)
         m.d.comb += self.result.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
         return m
 
@@ -74,6 +74,15 @@ class AluLane(wiring.Component):
             rotated = Mux(y[bit], rotated.rotate_right(1 << bit), rotated)
         sign = self.x[-1] & ~y[-1]
         return Value.cast(rotated & mask | ~mask & sign.replicate(ACC_BITS))
+
+
+def above(a: Value, b: Value) -> Value:
+    """Whether a > b, both signed and of ACC_BITS: a borrow of what lies as far above the least number.
+
+    A signed comparison would add the overflow's levels behind the carry chain.
+    """
+    least = 1 << (ACC_BITS - 1)
+    return ((b.as_unsigned() ^ least) - (a.as_unsigned() ^ least))[-1]
 
 
 LANE = Repeated("alu_lane", AluLane.PORTS, AluLane)
@@ -114,17 +123,17 @@ class AluCore(wiring.Component):
         walk.connect_controls(m, self)
         m.d.comb += walk.halved.eq(~self.use_imm)
         # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
-        # destination. t+2: the source is there; an immediate operation is due. t+3: the tensor one is.
+        # destination. t+3: the source is there; an immediate operation is due. t+4: the tensor one is.
         second, second_last = Signal(), Signal()
         m.d.sync += [second.eq(walk.valid & ~self.use_imm), second_last.eq(walk.last & ~self.use_imm)]
-        m.d.comb += self.acc_index.eq(Mux(second, delayed(m, walk.dst), walk.src))
-        dst = delayed(m, walk.dst, ACC_CYCLES)
-        valid, last = delayed(m, walk.valid, ACC_CYCLES), delayed(m, walk.last, ACC_CYCLES)
-        due = Mux(self.use_imm, valid, delayed(m, second, ACC_CYCLES))
-        due_last = Mux(self.use_imm, last, delayed(m, second_last, ACC_CYCLES))
-        due_index = Mux(self.use_imm, dst, delayed(m, dst))
-        fresh = forwarded(m, self, due, due_index)
-        m.d.sync += [self.write.eq(due), self.done.eq(due_last), self.write_index.eq(due_index)]
+        first_dst = delayed(m, walk.dst)
+        m.d.comb += self.acc_index.eq(Mux(second, first_dst, walk.src))
+        due = delayed(m, Mux(self.use_imm, walk.valid, second))
+        due_last = delayed(m, Mux(self.use_imm, walk.last, second_last))
+        due_index = delayed(m, Mux(self.use_imm, walk.dst, first_dst))
+        m.d.comb += self.done.eq(delayed(m, due_last, ACC_CYCLES))
+        result = Signal.like(self.write_data)
+        fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = []
         for i in range(self.lanes):
             source = fresh.word_select(i, ACC_BITS)
@@ -135,5 +144,5 @@ class AluCore(wiring.Component):
             }
             lane = LANE.place(m, platform, f"lane_{i}", **inputs)
             results.append(lane["result"])
-        m.d.comb += self.write_data.eq(delayed(m, Cat(*results), reset_less=True))
+        m.d.comb += result.eq(Cat(*results))
         return m

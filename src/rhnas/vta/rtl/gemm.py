@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Member, Out
 
@@ -172,20 +172,22 @@ class GemmCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+4.
-        valid, last = (delayed(m, signal, DOT_CYCLES + 1) for signal in (walk.valid, walk.last))
-        index = delayed(m, walk.dst, DOT_CYCLES + 1 - ACC_CYCLES)
-        due_index = delayed(m, index, ACC_CYCLES)
+        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+3.
+        read = DOT_CYCLES + 1 - ACC_CYCLES
+        due, last = (delayed(m, signal, read + 1) for signal in (walk.valid, walk.last))
+        index = delayed(m, walk.dst, read)
+        due_index = delayed(m, index)
         m.d.comb += [self.src.eq(walk.src), self.wgt.eq(walk.wgt), self.acc_index.eq(index)]
-        m.d.sync += [self.write.eq(valid), self.done.eq(last), self.write_index.eq(due_index)]
-        fresh = forwarded(m, self, valid, due_index)
+        m.d.comb += self.done.eq(delayed(m, last, ACC_CYCLES))
+        result = Signal.like(self.write_data)
+        fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = [
             Mux(
                 self.reset, Const(0, ACC_BITS), (fresh.word_select(i, ACC_BITS).as_signed() + lane)[:ACC_BITS]
             )
             for i, lane in enumerate(self._sums(m, platform))
         ]
-        m.d.comb += self.write_data.eq(delayed(m, Cat(*results), reset_less=True))
+        m.d.comb += result.eq(Cat(*results))
         return m
 
     def _sums(self, m: Module, platform: object) -> list[Value]:

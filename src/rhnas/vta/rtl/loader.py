@@ -52,7 +52,8 @@ class RowBursts(wiring.Component):
         element, rows = Signal(32), Signal(SIZE_BITS)
         next_rows = Signal(SIZE_BITS)
         beat, left = Signal(ADDRESS_BITS), Signal(BEAT_BITS)
-        room = BURST_BEATS - beat[: log2(BURST_BEATS)]
+        aligned = beat[: log2(BURST_BEATS)]
+        room = BURST_BEATS - aligned
         taken, free = Signal(), Signal()
         m.d.comb += [
             self.beats.eq(Mux(left < room, left, room)),
@@ -76,9 +77,10 @@ class RowBursts(wiring.Component):
                 self.valid.eq(1),
             ]
         with m.Elif(taken):
+            # A burst that is not its row's last ends where the next one may begin.
             m.d.sync += [
-                beat.eq(beat + self.beats),
-                left.eq(left - self.beats),
+                beat.eq(Cat(Const(0, len(aligned)), beat[len(aligned) :] + 1)),
+                left.eq(left - room),
                 self.valid.eq(~self.row_last),
             ]
         return m
@@ -147,12 +149,12 @@ class Loader(wiring.Component):
         # Valid in the cycle after ``start``, and ``lead`` in the one after that: before any beat can come.
         row_length, lead = Signal(SIZE_BITS + 1), Signal(SIZE_BITS + PAD_BITS + 1)
         m.d.sync += [
-            row_length.eq(self.x_pad_0 + self.x_size + self.x_pad_1),
-            lead.eq(self.y_pad_0 * row_length + self.x_pad_0),
+            row_length.eq(self._between + self.x_size),
+            lead.eq(self._tensors(m, self.y_pad_0, self.x_pad_0)),
         ]
         begun = delayed(m, self.start)
         received = self._receive(m, begun, row_length, lead)
-        padded = self._pad(m, begun, row_length) & ~begun
+        padded = self._pad(m, begun, active) & ~begun
         with m.If(self.start):
             m.d.sync += active.eq(1)
         with m.Elif(active & received & padded):
@@ -164,6 +166,7 @@ class Loader(wiring.Component):
         """Place the beats; returns whether all have come."""
         slices, lanes = self.bursts.slices, self.bursts.lanes
         rows, row_index = Signal(SIZE_BITS), Signal(self.index_bits)
+        received = Signal(init=1)  # no rows are left
         low = Signal(max(1, log2(lanes)))  # the row's first lane
         position, part = Signal(signed(SIZE_BITS + 8)), Signal(max(1, log2(slices)))
         row_end, part_end = Signal(), Signal()
@@ -188,6 +191,7 @@ class Loader(wiring.Component):
             first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
             m.d.sync += [
                 rows.eq(self.y_size),
+                received.eq(self.y_size == 0),
                 low.eq(first),
                 position.eq(-first),
                 part.eq(0),
@@ -199,47 +203,67 @@ class Loader(wiring.Component):
             with m.If(row_end):
                 m.d.sync += [
                     rows.eq(rows - 1),
+                    received.eq(rows == 1),
                     row_index.eq(row_index + row_length),
                     low.eq(next_low),
                     position.eq(-next_low),
                 ]
-        received = Signal()
-        m.d.comb += received.eq(rows == 0)
         return received
 
-    def _pad(self, m: Module, begun: Signal, row_length: Signal) -> Signal:
+    def _pad(self, m: Module, begun: Signal, active: Signal) -> Value:
         """Write the pads: a first run, one between two rows, a last one; returns whether all are written.
 
-        A run's last pad leads on to the next run; an empty run takes a cycle of its own.
+        A run's last pad leads on to the next run; an empty run takes a cycle of its own. Whether a count is
+        over is kept beside it: a comparison would come late in the cycle that ends the instruction.
         """
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
+        run_over, rows_over = Signal(init=1), Signal(init=1)  # whether they are 0
         index = Signal(self.index_bits)
-        lead, tail, between = Signal.like(run), Signal.like(run), Signal(PAD_BITS + 1)
-        sides, none_before, none_after, pad = Signal(), Signal(), Signal(), Signal()
+        sides, skip_first, single, pad = Signal(), Signal(), Signal(), Signal()
+        none_before = (self.y_pad_0 == 0) & (self.x_pad_0 == 0)
+        none_after = ~sides & (self.y_pad_1 == 0)
         m.d.comb += [
-            lead.eq(self.y_pad_0 * row_length + self.x_pad_0),
-            tail.eq(self.y_pad_1 * row_length + self.x_pad_1),
-            between.eq(self.x_pad_0 + self.x_pad_1),
-            sides.eq(between != 0),
-            none_before.eq((self.y_pad_0 == 0) & (self.x_pad_0 == 0)),
-            none_after.eq(~sides & (self.y_pad_1 == 0)),
-            pad.eq((run != 0) & ~self.data_valid),
+            sides.eq(self._between != 0),
+            skip_first.eq(sides & none_before),
+            single.eq(self.y_size == 1),
+            pad.eq(~run_over & ~self.data_valid),
         ]
         m.d.sync += [self.pad.eq(pad), self.pad_index.eq(index)]
-        skip_first = sides & none_before
+        # Before ``active`` the first run, from then on the last one, both a cycle ahead.
+        full = Mux(skip_first, Mux(single, self.y_pad_1, 0), self.y_pad_0)
+        more = Mux(skip_first, Mux(single, self.x_pad_1, self._between), self.x_pad_0)
+        full, more = Mux(active, self.y_pad_1, full), Mux(active, self.x_pad_1, more)
+        ahead, ahead_over = self._tensors(m, full, more), delayed(m, (full == 0) & (more == 0))
         with m.If(begun):
             m.d.sync += [
-                run.eq(Mux(skip_first, Mux(self.y_size == 1, tail, between), lead)),
+                run.eq(ahead),
+                run_over.eq(ahead_over),
                 rows.eq(Mux(none_after, 0, self.y_size - skip_first)),
+                rows_over.eq(none_after | (self.y_size == 0) | (single & skip_first)),
                 index.eq(self.sram_base + Mux(skip_first, self.x_size, 0)),
             ]
         with m.Else():
-            leads_on = (rows != 0) & ((run == 0) | (pad & (run == 1) & sides))
+            leads_on = ~rows_over & (run_over | (pad & (run == 1) & sides))
+            final = rows == 1
             with m.If(leads_on):
-                m.d.sync += [rows.eq(rows - 1), run.eq(Mux(rows == 1, tail, between))]
+                m.d.sync += [
+                    rows.eq(rows - 1),
+                    rows_over.eq(final),
+                    run.eq(Mux(final, ahead, self._between)),
+                    run_over.eq(Mux(final, ahead_over, ~sides)),
+                ]
             with m.Elif(pad):
-                m.d.sync += run.eq(run - 1)
+                m.d.sync += [run.eq(run - 1), run_over.eq(run == 1)]
             m.d.sync += index.eq(index + pad + Mux(leads_on, self.x_size, 0))
-        padded = Signal()
-        m.d.comb += padded.eq((run == 0) & (rows == 0))
-        return padded
+        return run_over & rows_over
+
+    @property
+    def _between(self) -> Value:
+        """Pads between the tensors of two rows."""
+        return self.x_pad_0 + self.x_pad_1
+
+    def _tensors(self, m: Module, rows: Value, more: Value) -> Value:
+        """Tensors of ``rows`` padded rows and ``more``, a cycle later: three parts, each a short sum."""
+        parts = rows[:2] * self.x_size, rows[2:] * self.x_size, rows * self._between + more
+        low, high, pads = (delayed(m, part, reset_less=True) for part in parts)
+        return low + (high << 2) + pads
