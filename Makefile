@@ -25,6 +25,7 @@ lint: $(VENV)/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=src:benchmarks $(BIN)/mypy benchmarks
 
 bench: $(VENV)/all
 	for name in realizability cost_model simulator compiled_layers; do $(BIN)/python benchmarks/$$name.py || exit 1; done

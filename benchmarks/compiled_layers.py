@@ -7,6 +7,8 @@ in ``tests/vta/lower``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rhnas.space import DesignBatch
@@ -23,7 +25,7 @@ DESIGNS = {
 }
 
 
-def square(side: int, kernel: int, stride: int, pad: int) -> dict[str, tuple[int, int]]:
+def square(side: int, kernel: int, stride: int, pad: int) -> dict[str, Any]:
     """Shapes alike in both directions."""
     sizes = {"size": side, "kernel": kernel, "stride": stride, "padding": pad}
     return {name: (value, value) for name, value in sizes.items()}
@@ -38,7 +40,7 @@ def conv(
     return Layer(name=name, channels=channels, groups=groups, relu=True, inputs=source, **shapes)
 
 
-def pool(name: str, kind: LayerKind, channels: int, shapes: dict[str, tuple[int, int]]) -> Layer:
+def pool(name: str, kind: LayerKind, channels: int, shapes: dict[str, Any]) -> Layer:
     """A pooling."""
     return Layer(name=name, kind=kind, channels=(channels, channels), **shapes)
 

@@ -24,6 +24,7 @@ from cost_numpy import mappings
 from rhnas.agents.optimum import CHUNK
 from rhnas.networks.zoo import load_network
 from rhnas.platform import Objective, Platform, load_platform
+from rhnas.vta.cost import VtaCostModel
 
 REPETITIONS = 3
 
@@ -72,7 +73,7 @@ def main() -> None:
     if given.large:
         large(platform)
         return
-    model, layers = platform.cost_model(), load_network(given.network).layers
+    model, layers = VtaCostModel(), load_network(given.network).layers
     feasible = platform.space(given.space).feasible()
     batch = feasible.space.decode(feasible.all())
     model.evaluate(batch.take(slice(0, 1)), layers[:1])  # compiles, or reads what was compiled

@@ -161,8 +161,9 @@ class Chain:
 
     def _proved(self, path: Path, scheme: str) -> bool:
         entry = read_json(path)["schemes"].get(scheme) if path.exists() else None
-        ran = entry is not None and entry["cycles"]["rtl"] is not None
-        return ran and (entry["synthesis"] is not None or not self.given.synthesize)
+        if entry is None or entry["cycles"]["rtl"] is None:
+            return False
+        return entry["synthesis"] is not None or not self.given.synthesize
 
     def _keep(self, cell: Cell) -> None:
         """Copy what figures rest on: configuration, stages, result, proof, integer networks, trials."""

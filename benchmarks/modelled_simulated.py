@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import log10
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -37,7 +38,7 @@ BUDGET = 24
 DESIGNS = ("default", "LOG_BLOCK_IN=5,SHL_MEM_AXI_DATA_BITS=128", "LOG_BATCH=1,SHL_MEM_AXI_DATA_BITS=256",
            "LOG_BLOCK_IN=3,LOG_BLOCK_OUT=5,LOG_INP_BUFF_SIZE=13")  # fmt: skip
 NETWORKS = ("resnet18", "mobilenet_v2")
-SEARCHES = (
+SEARCHES: tuple[dict[str, Any], ...] = (
     {"space": "vta-intel"},
     {"space": "vta", "fpga": "xczu3eg"},
     {"space": "vta", "fpga": "xc7z020"},
@@ -66,7 +67,7 @@ class Sample:
     def differences(self) -> np.ndarray:
         """Modelled / simulated - 1, (N,)."""
         modelled, simulated = np.array([pair[:2] for pair in self.pairs], dtype=np.float64).T
-        return modelled / simulated - 1
+        return np.asarray(modelled / simulated - 1)
 
     def report(self, worst: int) -> None:
         """One line, and the largest differences."""
@@ -96,7 +97,7 @@ def random_layer(rng: np.random.Generator) -> Layer:
         int(rng.integers(1, 3)),
     )
     pad = kernel // 2 if kind is LayerKind.CONV else 0
-    shapes = {
+    shapes: dict[str, Any] = {
         "size": (side, side),
         "kernel": (kernel, kernel),
         "stride": (stride, stride),

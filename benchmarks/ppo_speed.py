@@ -32,6 +32,7 @@ from rhnas.optimize import Question, Task
 from rhnas.platform import load_platform
 from rhnas.provenance import provenance
 from rhnas.seeds import Seeds
+from rhnas.workload import IntArray
 
 PARALLEL = (1, 8, 32)
 """Environments at once that MaskablePPO is tried with."""
@@ -86,7 +87,11 @@ def our_rate(context: SearchContext, scores: Scores, batch: int, updates: int) -
 
 def their_rate(context: SearchContext, scores: Scores, batch: int, updates: int, parallel: int) -> float:
     """Steps a second of MaskablePPO."""
-    envs = [AcceleratorEnv(context, lambda design: float(scores(design[None])[0])) for _ in range(parallel)]
+
+    def price(design: IntArray | None) -> float | None:
+        return None if design is None else float(scores(design[None])[0])
+
+    envs = [AcceleratorEnv(context, price) for _ in range(parallel)]
     model = maskable(envs, batch, seed=0)
     steps = batch * len(context.designs.space.choices)
     model.learn(total_timesteps=steps)
@@ -115,8 +120,10 @@ def their_time(context: SearchContext, scores: Scores, wanted: float, seed: int)
     seen: set[int] = set()
     best = math.inf
 
-    def price(design: np.ndarray) -> float:
+    def price(design: IntArray | None) -> float | None:
         nonlocal best
+        if design is None:
+            return None
         seen.add(int(context.designs.space.ravel(design[None])[0]))
         value = float(scores(design[None])[0])
         best = min(best, value)

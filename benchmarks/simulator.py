@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import time as clock
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +39,7 @@ def layer(config: AcceleratorConfig) -> Program:
     """A program of TILES tiles."""
     uops = encode_uops([MicroOp(0, tap, tap) for tap in range(TAPS)], Opcode.GEMM, config)
     body: list[Instruction] = [Load(memory_type=Memory.UOP, x_size=TAPS)]
-    each = {"iter_in": PIXELS, "dst_factor_in": 1}
+    each: dict[str, Any] = {"iter_in": PIXELS, "dst_factor_in": 1}
     alu = {**each, "src_factor_in": 1, "use_imm": True}
     for tile in range(TILES):
         first, last = tile < 2, tile >= TILES - 2
@@ -104,7 +106,7 @@ def main() -> None:
     for name, config in DESIGNS.items():
         program = layer(config)
         cycles = simulate(program).cycles  # compiles
-        both, alone = seconds(lambda p=program: simulate(p)), seconds(lambda p=program: time(p))
+        both, alone = seconds(partial(simulate, program)), seconds(partial(time, program))
         print(
             f"{name:22} {cycles:>9,} cycles: {cycles / both / 1e6:5.1f} M cycles/s computing and timing, "
             f"{cycles / alone / 1e6:5.1f} timing only"

@@ -17,6 +17,7 @@ import numpy as np
 from rhnas.codesign.problem import device_of
 from rhnas.codesign.run import use_threads
 from rhnas.nas.arithmetic import Arithmetic, has_bfloat16
+from rhnas.nas.batches import Batches
 from rhnas.nas.data.load import task_data
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
@@ -60,7 +61,7 @@ def main() -> None:
         arithmetic = Arithmetic.of(precision, device)
         supernet = SuperNet(space, seeds, arithmetic).to(device)
         search = DifferentiableSearch(supernet, settings.nas, data, seeds)
-        rows = [("supernet", search.step, search.batches)]
+        rows: list[tuple[str, Callable[[], object], Batches]] = [("supernet", search.step, search.batches)]
         for share in (0.0, 0.25, 0.5, 0.75):
             workload = workloads[int(share * SAMPLED)]
             network = Network(workload, seeds).to(device)

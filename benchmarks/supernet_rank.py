@@ -23,6 +23,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -89,7 +90,7 @@ class Bench:
         """Whatever is missing is run."""
         found = {"supernet": self._stage("supernet", self._supernet)}
         for name in STRATEGIES:
-            found[name] = self._stage(name, lambda n=name: self._search(n))
+            found[name] = self._stage(name, partial(self._search, name))
         found["random"] = self._stage("random", lambda: self._random(found))
         return found
 

@@ -32,7 +32,8 @@ TRAIN = 500
 
 def random_networks(space: NetworkSpace, count: int, seeds: Seeds) -> list[Architecture]:
     """Networks without repetition; options of blocks that do not run are 0."""
-    rng, found = seeds.child("networks").numpy(), {}
+    rng = seeds.child("networks").numpy()
+    found: dict[object, Architecture] = {}
     while len(found) < count:
         drawn = space.sample(rng)
         found[tuple(layer.shape for layer in space.workload(drawn))] = drawn

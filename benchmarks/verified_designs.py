@@ -186,7 +186,7 @@ def verify(name: str, options: argparse.Namespace) -> None:
         rng = np.random.default_rng(options.seed)
         shape = (options.images, network.layers[0].layer.channels[0], *network.layers[0].layer.size)
         pictures = rng.integers(-128, 128, shape).astype(np.int8)
-        realization = toolchain.compile(network, row, case.objective, TECHNOLOGY)
+        realization = toolchain.compile(network, row, case.objective, technology=TECHNOLOGY)
         keep(run(realization, pictures, golden.run(network, pictures)) | {"images": options.images})
     if "synthesis" not in result:
         keep({"synthesis": toolchain.synthesize(row, PART)})
