@@ -106,7 +106,7 @@ def test_leaves_the_global_generators_alone(name):
     assert torch.equal(before[1], torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("pause", [0, 1, 7, 45, 70])
+@pytest.mark.parametrize("pause", [0, 1, 7, 45, pytest.param(70, marks=pytest.mark.slow)])
 def test_resumes_as_if_never_interrupted(name, pause):
     context = context_of(DESIGNS, budget=90)
     agent = agent_of(name)

@@ -142,7 +142,7 @@ def test_it_learns_where_random_search_does_not():
     ends = {}
     for name in ("random", "ppo_only", "ppo"):
         ends[name] = []
-        for seed in range(3):
+        for seed in range(2):
             evaluator = Evaluator(space, scores)
             search(make_agent(name, designs, Seeds(root=seed)), context_of(designs, 120), evaluator)
             assert evaluator.evaluations == 120
