@@ -243,6 +243,7 @@ def tiny_workers(tiny, monkeypatch):
     monkeypatch.setattr(playing, "_prepare", prepare_tiny)
 
 
+@pytest.mark.slow
 def test_two_workers_give_what_one_gives(tiny_workers, tmp_path):
     serial = bench(plan(), tmp_path / "serial", resume=False, progress=lambda *_: None)
     parallel = bench(plan(), tmp_path / "parallel", workers=2, resume=False, progress=lambda *_: None)

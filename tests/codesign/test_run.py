@@ -145,6 +145,7 @@ def test_only_a_finished_run_that_differs_in_the_chip_lends(finished: Study, tmp
         run(Study(tmp_path / "e", Settings.model_validate(tree)), reuse=[tmp_path / "d"])
 
 
+@pytest.mark.slow
 def test_a_run_stopped_again_and_again_elsewhere_ends_as_if_never_stopped(
     finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

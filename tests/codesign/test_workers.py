@@ -86,6 +86,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert len(trials) == STEPS
 
 
+@pytest.mark.slow
 def test_a_stage_that_always_kills_its_worker_ends_the_run_and_is_kept(tmp_path: Path) -> None:
     study = seeded(tmp_path)
     with Crew(study, 1, prepare, Silence()) as crew, pytest.raises(RhnasError) as error:

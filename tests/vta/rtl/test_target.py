@@ -57,7 +57,7 @@ def run_lane(target, hard, shared, others, folder):
 @pytest.mark.parametrize(
     ("target", "hard"),
     [
-        pytest.param(Target(family="xc7", dsps=99, shared=2), 3, id="xc7"),
+        pytest.param(Target(family="xc7", dsps=99, shared=2), 3, id="xc7", marks=pytest.mark.slow),
         pytest.param(Target(family="ecp5", dsps=99), 4, id="ecp5", marks=pytest.mark.slow),
     ],
 )
