@@ -141,8 +141,12 @@ class TestRealRuns:
 
 
 class TestCommand:
-    def test_a_joint_search_that_is_less_accurate_gets_no_ratio(self, capsys):
-        code, said = call(capsys, RESULTS / "cifar10-quick-seed0")
+    def test_a_joint_search_that_is_less_accurate_gets_no_ratio(self, capsys, tmp_path):
+        shutil.copy(DIGITS[0] / "config.toml", tmp_path)
+        result = json.loads((DIGITS[0] / "result.json").read_text())
+        result["found"]["accuracy_int8"] -= 0.025
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        code, said = call(capsys, tmp_path)
         assert code == 0
         told = said["costs"]["edp_uj_ms.dosa40"]["ratios"]["baseline/found"]
         assert told["no_worse"] is told["interpolated"] is told["overlap"] is None
