@@ -20,23 +20,10 @@ from rhnas.bench.yardstick import exact_front, front_share, yardstick
 from rhnas.errors import DataError, RhnasError, SettingsError
 from rhnas.files import find_data
 from rhnas.networks.spaces.registry import network_space
-from rhnas.networks.spaces.residual import ResidualSettings, ResidualSpace, StageSettings
 from rhnas.pareto import hypervolume
 from rhnas.seeds import Seeds
+from tests.bench.tiny import SPACE
 
-SPACE = ResidualSpace(
-    ResidualSettings(
-        name="tiny",
-        picture=(1, 8, 8),
-        classes=10,
-        stem_widths=(8, 16),
-        stages=(
-            StageSettings(widths=(8, 16, 24), depths=(1, 2)),
-            StageSettings(widths=(16, 40), depths=(1,)),
-        ),
-        ops=("dense", "grouped"),
-    )
-)
 BUDGET = Budget(lookups=30, designs=20)
 
 

@@ -2,26 +2,12 @@
 
 import numpy as np
 import pytest
+from tests.bench.tiny import SPACE
 
 from rhnas.bench.tables import all_networks, network_weights
 from rhnas.networks.least import Size, least_objective, least_sum
-from rhnas.networks.spaces.residual import ResidualSettings, ResidualSpace, StageSettings
 from rhnas.networks.tables import LayerCounts
 from rhnas.platform import Objective, load_platform
-
-SPACE = ResidualSpace(
-    ResidualSettings(
-        name="tiny",
-        picture=(1, 8, 8),
-        classes=10,
-        stem_widths=(8, 16),
-        stages=(
-            StageSettings(widths=(8, 16, 24), depths=(1, 2)),
-            StageSettings(widths=(16, 40), depths=(1,)),
-        ),
-        ops=("dense", "grouped"),
-    )
-)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from rhnas.report.card import light_style
 from rhnas.report.fronts import Point, title_of
 from rhnas.report.outcomes import EDP, ENERGY, LATENCY
 from rhnas.report.plots import SYMBOLS, label, log_axis
-from rhnas.report.render import asset
+from rhnas.report.render import document
 from rhnas.report.run import SCHEMES
 from rhnas.report.words import badge, cell, integer, percent, significant, table
 
@@ -54,26 +54,12 @@ def write_front(path: Path, points: Sequence[Point], found: Mapping[str, Any]) -
 
 def page(points: Sequence[Point], found: Mapping[str, Any]) -> str:
     """The drawing, the points and the ratios as one self-contained page."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Accuracy against cost · rhnas</title>
-<link rel="icon" href="data:,">
-<style>{asset("style.css")}</style>
-</head>
-<body>
-<main>
-<h1>Accuracy against cost</h1>
+    body = f"""<h1>Accuracy against cost</h1>
 {drawing(points, found)}
 <section><h2>Points</h2>{_points(points)}</section>
 <section><h2>At equal accuracy</h2>{_ratios(found)}</section>
-</main>
-</body>
-</html>
-"""
+</main>"""
+    return document("Accuracy against cost", body)
 
 
 def drawing(points: Sequence[Point], found: Mapping[str, Any], style: str = "") -> str:

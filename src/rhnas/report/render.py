@@ -53,21 +53,24 @@ def page_of(run: Run) -> str:
     body = "\n".join(part(run) for part in PARTS)
     scripts = (_plotly(), asset("page.js")) if "data-plot=" in body else ()
     ending = "\n".join(f"<script>{script}</script>" for script in scripts)
+    return document(run.title, f"{body}\n</main>\n{ending}")
+
+
+def document(title: str, body: str) -> str:
+    """A self-contained page from its title and what follows ``<main>``, the closing tag included."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(run.title)} · rhnas</title>
+<title>{escape(title)} · rhnas</title>
 <link rel="icon" href="data:,">
 <style>{asset("style.css")}</style>
 </head>
 <body>
 <main>
 {body}
-</main>
-{ending}
 </body>
 </html>
 """
