@@ -18,7 +18,7 @@ from rhnas.platform import CostModel, Platform
 from rhnas.platforms.command_call import Command
 from rhnas.platforms.command_cost import CommandCostModel
 from rhnas.platforms.points import Peaks, names_in, product
-from rhnas.platforms.rows import parse_row, require_realizable
+from rhnas.platforms.rows import only_space, parse_row, refuse_fpga, require_realizable
 from rhnas.space import Choice, DesignBatch, Rule, Space
 from rhnas.workload import FloatArray, Layer
 
@@ -125,9 +125,7 @@ class CommandPlatform(Platform):
 
     def space(self, name: str) -> Space:
         """The one space, of the platform's name."""
-        if name != self.name:
-            raise SettingsError(f"accelerator space must be one of {list(self.spaces)}", got=name)
-        return self._space
+        return only_space(self._space, name)
 
     def cost_model(self, **options: Any) -> CostModel:
         """The command; option ``workers``: questions asked at once."""
@@ -142,8 +140,7 @@ class CommandPlatform(Platform):
         limits: Mapping[str, int] | None = None,
     ) -> tuple[Rule, ...]:
         """Limits, and with ``infeasible = "mask"`` that the command has a mapping for every layer."""
-        if fpga is not None:
-            raise SettingsError("fpga must not be given: this platform has no model of FPGAs", got=fpga)
+        refuse_fpga(fpga)
         limited = tuple(self._limit(name, bound) for name, bound in (limits or {}).items())
         asked = self._file.infeasible == "mask" and bool(layers)
         return (*limited, *((self._mapping(layers),) if asked else ()))

@@ -42,6 +42,27 @@ def parse_row(text: str, default: Mapping[str, int]) -> dict[str, int]:
     return {**default, **given}
 
 
+def only_space(space: Space, name: str) -> Space:
+    """The one space of a platform, asked for by name.
+
+    Raises:
+        SettingsError: It has another name.
+    """
+    if name != space.name:
+        raise SettingsError(f"accelerator space must be one of {[space.name]}", got=name)
+    return space
+
+
+def refuse_fpga(fpga: str | None) -> None:
+    """Raise if a part is named to a platform that has no model of FPGAs.
+
+    Raises:
+        SettingsError: It is.
+    """
+    if fpga is not None:
+        raise SettingsError("fpga must not be given: this platform has no model of FPGAs", got=fpga)
+
+
 def require_realizable(space: Space, row: Mapping[str, int], default: Mapping[str, int], label: str) -> None:
     """Raise unless a row keeps every structural rule of a space.
 

@@ -12,7 +12,7 @@ from typing import Any, Self, final
 
 from rhnas.errors import SettingsError
 from rhnas.platform import CostModel, Platform
-from rhnas.platforms.rows import parse_row, require_realizable
+from rhnas.platforms.rows import only_space, parse_row, refuse_fpga, require_realizable
 from rhnas.platforms.systolic_rules import CHAINABLE, DEFAULT, KEYS, SPACE, label, limit_rules
 from rhnas.space import Rule, Space
 from rhnas.workload import Layer
@@ -92,9 +92,7 @@ class SystolicPlatform(Platform):
 
     def space(self, name: str) -> Space:
         """``systolic``."""
-        if name != SPACE.name:
-            raise SettingsError(f"accelerator space must be one of {list(self.spaces)}", got=name)
-        return SPACE
+        return only_space(SPACE, name)
 
     def cost_model(self, **options: Any) -> CostModel:
         """The analytical model; its option is ``technology``."""
@@ -113,8 +111,7 @@ class SystolicPlatform(Platform):
         """Rules of the levels limit, chainable and mapping as asked for; no FPGA is modelled."""
         from rhnas.platforms.systolic_cost import mapping_rules
 
-        if fpga is not None:
-            raise SettingsError("fpga must not be given: this platform has no model of FPGAs", got=fpga)
+        refuse_fpga(fpga)
         return (
             *limit_rules(limits or {}),
             *((CHAINABLE,) if chainable else ()),

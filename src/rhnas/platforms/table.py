@@ -12,7 +12,7 @@ import numpy as np
 from rhnas.errors import DataError, SettingsError
 from rhnas.platform import Cost, CostModel, Platform
 from rhnas.platforms.points import ROUNDING, cost_of, shape_text
-from rhnas.platforms.rows import parse_row, require_realizable
+from rhnas.platforms.rows import only_space, parse_row, refuse_fpga, require_realizable
 from rhnas.platforms.table_read import Design, Key, Table, read_table
 from rhnas.space import Choice, DesignBatch, Rule, Space
 from rhnas.workload import FloatArray, IntArray, Layer, compulsory
@@ -101,9 +101,7 @@ class TablePlatform(Platform):
 
     def space(self, name: str) -> Space:
         """The one space, named like the file: every combination of the values that occur."""
-        if name != self.name:
-            raise SettingsError(f"accelerator space must be one of {list(self.spaces)}", got=name)
-        return self._space
+        return only_space(self._space, name)
 
     def cost_model(self, **options: Any) -> CostModel:
         """The measurements; no options."""
@@ -122,8 +120,7 @@ class TablePlatform(Platform):
         Raises:
             DataError: Layers were measured on no design at all; names them.
         """
-        if fpga is not None:
-            raise SettingsError("fpga must not be given: this platform has no model of FPGAs", got=fpga)
+        refuse_fpga(fpga)
         limited = tuple(self._limit(name, bound) for name, bound in (limits or {}).items())
         return (*limited, *self._mappings(layers))
 
