@@ -117,6 +117,14 @@ def test_a_memory_is_covered_by_its_blocks_and_no_shape_does_with_fewer(bits, de
     assert found == min(by_shape)
 
 
+@given(st.integers(1, 600), st.integers(65, 40_000), st.integers(1, 16))
+def test_parts_of_a_word_may_share_blocks_but_not_what_a_block_enables_at_once(bits, depth, parts):
+    found = bram_blocks(bits, depth, parts)
+    assert bram_blocks(parts * bits, depth) <= found <= parts * bram_blocks(bits, depth)
+    if bits % 9 == 0:
+        assert found == bram_blocks(parts * bits, depth)
+
+
 def test_shallow_memories_are_made_of_tables():
     assert bram_blocks(512, 64) == 0
     assert lut_ram_luts(512, 64, XC7Z020) == 171 * 4, "RAM64M: 3 bits in 4 tables"
@@ -127,7 +135,7 @@ def test_shallow_memories_are_made_of_tables():
 def test_a_wider_bus_makes_wider_banks_of_the_same_bits():
     rows = [{**DEFAULT, "SHL_MEM_AXI_DATA_BITS": bus} for bus in (64, 128, 256, 512)]
     memories = Memories.of(DesignBatch.of(*rows))
-    bits = (1 << (memories.banks + memories.bits + memories.depth)).sum(axis=0)
+    bits = (1 << (memories.banks + memories.parts + memories.bits + memories.depth)).sum(axis=0)
     assert bits.tolist() == 4 * [480 * 1024 * 8]
 
 

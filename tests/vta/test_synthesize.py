@@ -65,12 +65,14 @@ def test_a_token_queue_has_its_nine_flip_flops(family):
 @needs_yosys
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["xc7", "ecp5"])
-@pytest.mark.parametrize(("depth", "tensor", "beat"), [(1024, 64, 64), (2048, 32, 64), (512, 512, 128)])
+@pytest.mark.parametrize(
+    ("depth", "tensor", "beat"), [(1024, 64, 64), (2048, 32, 64), (512, 512, 128), (128, 1024, 256)]
+)
 def test_scratchpads_are_block_ram_of_the_number_their_geometry_says(family, depth, tensor, beat):
     banks = max(1, beat // tensor)
     use = use_of("pad", Scratchpad(depth=depth, tensor_bits=tensor, beat_bits=beat), family)
     slices = max(1, tensor // beat)
-    assert use.bram_blocks == banks * slices * bram_blocks(tensor // slices, depth // banks)
+    assert use.bram_blocks == banks * bram_blocks(tensor // slices, depth // banks, slices)
 
 
 @pytest.mark.hardware

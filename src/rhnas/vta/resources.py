@@ -40,6 +40,8 @@ INSTRUCTION_BITS = 128
 BRAM_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 """(depth, width) of an 18 Kb block with one read and one write port; the same on RAMB18 (AMD UG473) and
 DP16KD/PDPW16KD (Lattice FPGA-TN-02204)."""
+BRAM_LANE = 9
+"""Bits of a block with a write enable of their own, in shapes that have several (the same sources)."""
 QUEUES, QUEUE_DEPTH = 3, 512
 """Instruction queues: load, compute, store (main ``core/Configs.scala``, ``instQueueEntries``)."""
 LUT_RAM_DEPTH = 64
@@ -71,15 +73,17 @@ class Resources:
 
 @dataclass(frozen=True)
 class Memories:
-    """The five scratchpads as banks of what is written at once; base-2 logarithms, int64 (5, B) each.
+    """The five scratchpads as banks, in parts that are written at once; base-2 logarithms, int64 (5, B) each.
 
     Attributes:
-        banks: log2 of the banks of each memory.
-        bits: log2 of a bank's width.
+        banks: log2 of the banks of each scratchpad, a memory each.
+        parts: log2 of the parts of a bank's word.
+        bits: log2 of a part's width.
         depth: log2 of a bank's words.
     """
 
     banks: IntArray
+    parts: IntArray
     bits: IntArray
     depth: IntArray
 
@@ -87,9 +91,9 @@ class Memories:
     def of(cls, batch: DesignBatch) -> Memories:
         """Micro-op, input, weight, accumulator and output scratchpad of a batch.
 
-        A word holds a tensor, or as many tensors as the bus brings per beat; loads write one beat at a time,
-        so that a wide tensor lies in banks as wide as the bus. A beat of int8 accumulators is four times as
-        wide once they are extended to 32 bits. Output tensors are written whole.
+        There are as many banks as the bus brings tensors per beat. Loads write one beat at a time, so that a
+        wide tensor consists of parts as wide as the bus. A beat of int8 accumulators is four times as wide
+        once they are extended to 32 bits. Output tensors are written whole.
         """
         depths = DerivedDepths.of(batch)
         rows, ins, outs = (batch[key] for key in (BATCH, BLOCK_IN, BLOCK_OUT))
@@ -104,39 +108,54 @@ class Memories:
         )  # (5, B)
         entries = np.stack([depths.uop, depths.inp, depths.wgt, depths.acc, depths.acc])
         bus = np.log2(batch[BUS]).astype(np.int64)
-        word = np.maximum(tensor, bus + np.array(LOG_BEAT_EXPANSION)[:, None])
+        banks = np.maximum(bus + np.array(LOG_BEAT_EXPANSION)[:, None] - tensor, 0)
         bits = np.minimum(tensor, bus)
         bits[OUT] = tensor[OUT]
-        return cls(banks=word - bits, bits=bits, depth=np.maximum(entries + tensor - word, 0))
+        return cls(banks=banks, parts=tensor - bits, bits=bits, depth=np.maximum(entries - banks, 0))
 
-    def total(self, per_bank: Callable[[int, int], int]) -> IntArray:
-        """Sum over all banks of what one of some width and depth takes, int64 (B,)."""
-        widths, depths = (range(int(log.max()) + 1) for log in (self.bits, self.depth))
-        table = np.array([[per_bank(1 << bits, 1 << depth) for depth in depths] for bits in widths])
-        return np.asarray((table[self.bits, self.depth] << self.banks).sum(axis=0))
+    def total(self, per_bank: Callable[[int, int, int], int]) -> IntArray:
+        """Sum over all banks of what one takes, by its part's width, its depth and its parts, int64 (B,)."""
+        axes = (self.bits, self.depth, self.parts)
+        sizes = [int(log.max()) + 1 for log in axes]
+        table = np.array([per_bank(1 << i, 1 << j, 1 << k) for i, j, k in np.ndindex(*sizes)])
+        return np.asarray((table.reshape(sizes)[axes] << self.banks).sum(axis=0))
 
     def bram_blocks(self) -> IntArray:
         """18 Kb blocks, instruction queues included, int64 (B,)."""
         return self.total(bram_blocks) + QUEUES * bram_blocks(INSTRUCTION_BITS, QUEUE_DEPTH)
 
 
-def bram_blocks(bits: int, depth: int) -> int:
+def bram_blocks(bits: int, depth: int, parts: int = 1) -> int:
     """18 Kb blocks of one memory in the shape that suits it best; 0 if look-up tables do.
+
+    A block that is wider than nine bits enables each nine of them by themselves, so that it may serve two
+    parts of a word.
+
+    Args:
+        bits: Width of what is written at once.
+        depth: Words.
+        parts: Of a word, each of ``bits``.
 
     Example:
         >>> bram_blocks(64, 1024), bram_blocks(128, 512), bram_blocks(64, 32)
         (4, 4, 0)
+        >>> bram_blocks(256, 128, parts=4), 4 * bram_blocks(256, 128)
+        (29, 32)
     """
     if depth <= LUT_RAM_DEPTH:
         return 0
-    return min(_ceil(depth, words) * _ceil(bits, width) for words, width in BRAM_SHAPES)
+    return min(
+        _ceil(depth, words) * _ceil(parts * _ceil(bits, lane) * lane, width)
+        for words, width in BRAM_SHAPES
+        for lane in [min(width, BRAM_LANE)]
+    )
 
 
-def lut_ram_luts(bits: int, depth: int, part: Fpga) -> int:
+def lut_ram_luts(bits: int, depth: int, part: Fpga, parts: int = 1) -> int:
     """Look-up tables of one memory that is too shallow for block RAM, else 0."""
     if depth > LUT_RAM_DEPTH:
         return 0
-    return _ceil(depth, part.lut_ram_depth) * _ceil(bits, part.lut_ram_width) * part.lut_ram_luts
+    return parts * _ceil(depth, part.lut_ram_depth) * _ceil(bits, part.lut_ram_width) * part.lut_ram_luts
 
 
 def estimate(batch: DesignBatch, part: Fpga) -> Resources:
@@ -158,7 +177,7 @@ def estimate(batch: DesignBatch, part: Fpga) -> Resources:
 def fixed_luts(batch: DesignBatch, part: Fpga) -> IntArray:
     """Look-up tables of multipliers that find no hard one and of memories too shallow for block RAM, (B,)."""
     return soft_luts(batch, part) + Memories.of(batch).total(
-        lambda bits, depth: lut_ram_luts(bits, depth, part)
+        lambda bits, depth, parts: lut_ram_luts(bits, depth, part, parts)
     )
 
 

@@ -45,9 +45,15 @@ class AluLane(wiring.Component):
         has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
         # A comparison decides last, and only between y, -y and what the other operations give. The opcode is
         # stable long before the first step.
-        picks, largest, moves, clips = (
+        picks, largest, moves, clips, multiplies = (
             delayed(m, Cat(*(self.opcode == op.value for op in ops)).any())
-            for ops in ((AluOp.MIN, AluOp.MAX, AluOp.CLP), (AluOp.MAX,), (AluOp.MOV,), (AluOp.CLP,))
+            for ops in (
+                (AluOp.MIN, AluOp.MAX, AluOp.CLP),
+                (AluOp.MAX,),
+                (AluOp.MOV,),
+                (AluOp.CLP,),
+                (AluOp.MUL,),
+            )
         )
         other = Signal(ACC_BITS)
         with m.Switch(self.opcode):
@@ -55,13 +61,13 @@ class AluLane(wiring.Component):
                 m.d.comb += other.eq(x + y)
             with m.Case(AluOp.SHR.value):
                 m.d.comb += other.eq(self._shifted(m, y, next_minus_y))
-            with m.Case(AluOp.MUL.value):
-                m.d.comb += other.eq(x[:8].as_signed() * y[:8].as_signed())
             with m.Default():
                 m.d.comb += other.eq(x)
         takes_y = moves | (picks & (above(x, y) ^ largest))
         takes_minus_y = clips & has_minus_y & above(minus_y, x)
-        m.d.comb += self.result.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
+        without = Mux(takes_y, y, Mux(takes_minus_y, minus_y, other))
+        product = low_product(m, x, y, next_y)
+        m.d.comb += self.result.eq(Mux(multiplies, product, without))
         return m
 
     def _shifted(self, m: Module, y: Signal, next_minus_y: Value) -> Value:
@@ -83,6 +89,25 @@ def above(a: Value, b: Value) -> Value:
     """
     least = 1 << (ACC_BITS - 1)
     return ((b.as_unsigned() ^ least) - (a.as_unsigned() ^ least))[-1]
+
+
+def low_product(m: Module, x: Value, y: Value, next_y: Value) -> Value:
+    """The product of two low bytes, by x's digits of two bits, the highest of which counts -2 and 1.
+
+    All multiples of y that a digit may ask for are ready, so that x meets one choice and two sums.
+    """
+    byte, next_byte = y[:8].as_signed(), next_y[:8].as_signed()
+    three = delayed(m, (next_byte * 2 + next_byte).as_signed(), reset_less=True)
+    minus = delayed(m, (-next_byte).as_signed(), reset_less=True)
+    upper = [(three, byte << 1)] * 3 + [(minus, minus << 1)]
+    rows = [
+        Mux(x[2 * i + 1], Mux(x[2 * i], *upper[i]), Mux(x[2 * i], byte, 0)).as_signed() << 2 * i
+        for i in range(4)
+    ]
+    # Synthesis would make one sum of the three, slower and no smaller, were the first two not kept.
+    halves = [Signal(signed(16), name=f"half_{i}", attrs={"keep": 1}) for i in range(2)]
+    m.d.comb += [half.eq(rows[2 * i] + rows[2 * i + 1]) for i, half in enumerate(halves)]
+    return (halves[0] + halves[1])[:16].as_signed()
 
 
 LANE = Repeated("alu_lane", AluLane.PORTS, AluLane)

@@ -54,7 +54,7 @@ class RowBursts(wiring.Component):
         beat, left = Signal(ADDRESS_BITS), Signal(BEAT_BITS)
         aligned = beat[: log2(BURST_BEATS)]
         room = BURST_BEATS - aligned
-        taken, free = Signal(), Signal()
+        taken, free, running = Signal(), Signal(), Signal()
         m.d.comb += [
             self.beats.eq(Mux(left < room, left, room)),
             self.row_last.eq(left <= room),
@@ -64,8 +64,9 @@ class RowBursts(wiring.Component):
             free.eq(~self.valid | (taken & self.row_last)),
             next_rows.eq(rows - 1),
         ]
-        with m.If(self.start):
-            m.d.sync += [element.eq(self.dram_base), rows.eq(self.y_size), self.valid.eq(0)]
+        # What a transfer starts with is taken in whenever none runs, since ``start`` comes late in its cycle.
+        with m.If(~running):
+            m.d.sync += [element.eq(self.dram_base), rows.eq(self.y_size), running.eq(self.start)]
         with m.Elif(free & (rows != 0)):
             first, count = self._row(element)
             m.d.sync += [
@@ -83,6 +84,8 @@ class RowBursts(wiring.Component):
                 left.eq(left - room),
                 self.valid.eq(~self.row_last),
             ]
+        with m.If(running & free & (rows == 0)):
+            m.d.sync += running.eq(0)
         return m
 
     def _row(self, element: Signal) -> tuple[Value, Value]:
@@ -153,7 +156,7 @@ class Loader(wiring.Component):
             lead.eq(self._tensors(m, self.y_pad_0, self.x_pad_0)),
         ]
         begun = delayed(m, self.start)
-        received = self._receive(m, begun, row_length, lead)
+        received = self._receive(m, begun, active, row_length, lead)
         padded = self._pad(m, begun, active) & ~begun
         with m.If(self.start):
             m.d.sync += active.eq(1)
@@ -162,7 +165,7 @@ class Loader(wiring.Component):
             m.d.sync += active.eq(0)
         return m
 
-    def _receive(self, m: Module, begun: Signal, row_length: Signal, lead: Signal) -> Signal:
+    def _receive(self, m: Module, begun: Signal, active: Signal, row_length: Signal, lead: Signal) -> Signal:
         """Place the beats; returns whether all have come."""
         slices, lanes = self.bursts.slices, self.bursts.lanes
         rows, row_index = Signal(SIZE_BITS), Signal(self.index_bits)
@@ -187,7 +190,7 @@ class Loader(wiring.Component):
         ]
         placed = delayed(m, begun)
         next_low = (low + self.x_stride)[: log2(lanes)] if lanes > 1 else Const(0, 1)
-        with m.If(self.start):
+        with m.If(~active):
             first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
             m.d.sync += [
                 rows.eq(self.y_size),

@@ -28,10 +28,10 @@ class TokenQueue(wiring.Component):
         m = Module()
         count = Signal(range(MAX_TOKENS + 1))
         full = count == MAX_TOKENS
-        m.d.comb += self.available.eq(count != 0)
         m.d.sync += self.overflow.eq(self.push & ~self.pop & full)
+        # Whether there is any is kept beside the count: a comparison would come late in the cycle of a pop.
         with m.If(self.push & ~self.pop):
-            m.d.sync += count.eq(Mux(full, count, count + 1))
+            m.d.sync += [count.eq(Mux(full, count, count + 1)), self.available.eq(1)]
         with m.Elif(self.pop & ~self.push & self.available):
-            m.d.sync += count.eq(count - 1)
+            m.d.sync += [count.eq(count - 1), self.available.eq(count != 1)]
         return m

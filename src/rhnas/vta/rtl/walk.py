@@ -75,9 +75,11 @@ class Walk(wiring.Component):
             last_inner.eq(inner == ends[1]),
             last.eq(last_uop & last_inner & (outer == ends[2])),
         ]
-        with m.If(self.start):
-            m.d.sync += [running.eq(1), idle_half.eq(0), uop.eq(self.uop_begin), outer.eq(0), inner.eq(0)]
-        with m.Elif(running):
+        # What the loop starts with is taken in whenever none runs, since ``start`` comes late in its cycle.
+        with m.If(~running):
+            m.d.sync += [running.eq(self.start), idle_half.eq(0)]
+            m.d.sync += [uop.eq(self.uop_begin), outer.eq(0), inner.eq(0)]
+        with m.Else():
             m.d.sync += idle_half.eq(self.halved & ~idle_half)
             with m.If(step):
                 m.d.sync += [
@@ -92,17 +94,19 @@ class Walk(wiring.Component):
         ]
         word = delayed(m, self.uop_data, reset_less=True)
         for name in self.fields:
-            self._index(m, name, word, moves=(step, last_uop, last_inner))
+            self._index(m, name, word, moves=(running, step, last_uop, last_inner))
         return m
 
-    def _index(self, m: Module, name: str, word: Signal, moves: tuple[Signal, Signal, Signal]) -> None:
+    def _index(
+        self, m: Module, name: str, word: Signal, moves: tuple[Signal, Signal, Signal, Signal]
+    ) -> None:
         """Keep one field's loop offset as running sums, and add it to the micro-op once that is there."""
         offset, width = self.fields[name]
-        step, last_uop, last_inner = moves
+        running, step, last_uop, last_inner = moves
         row, here = (Signal(width, name=f"{name}_{part}") for part in ("row", "here"))
         next_row = row + getattr(self, f"{name}_factor_out")
         next_here = here + getattr(self, f"{name}_factor_in")
-        with m.If(self.start):
+        with m.If(~running):
             m.d.sync += [row.eq(0), here.eq(0)]
         with m.Elif(step & last_uop):
             m.d.sync += here.eq(Mux(last_inner, next_row, next_here))
