@@ -59,6 +59,7 @@ def run_lane(target, hard, shared, others, folder):
     [
         pytest.param(Target(family="xc7", dsps=99, shared=2), 3, id="xc7", marks=pytest.mark.slow),
         pytest.param(Target(family="ecp5", dsps=99), 4, id="ecp5", marks=pytest.mark.slow),
+        pytest.param(Target(family="ecp5"), 0, id="tables"),
     ],
 )
 def test_a_lane_of_multipliers_gives_the_dot_products(target, hard, tmp_path):

@@ -11,6 +11,7 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import ALU_OPCODE_BITS, IMMEDIATE_BITS, AluOp
 from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
 from rhnas.vta.rtl.instances import Repeated
+from rhnas.vta.rtl.products import OPERAND_BITS, rows, thrice, total
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 SHIFT_BITS = 5
@@ -66,9 +67,14 @@ class AluLane(wiring.Component):
         takes_y = moves | (picks & (above(x, y) ^ largest))
         takes_minus_y = clips & has_minus_y & above(minus_y, x)
         without = Mux(takes_y, y, Mux(takes_minus_y, minus_y, other))
-        product = low_product(m, x, y, next_y)
-        m.d.comb += self.result.eq(Mux(multiplies, product, without))
+        m.d.comb += self.result.eq(Mux(multiplies, self._product(m), without))
         return m
+
+    def _product(self, m: Module) -> Value:
+        """Of the low bytes. The multiples of y are ready, so that x meets one choice and two sums."""
+        byte = self.next_y[:OPERAND_BITS].as_signed()
+        y, three, minus = (delayed(m, value, reset_less=True) for value in (byte, thrice(byte), -byte))
+        return total(m, rows(self.x[:OPERAND_BITS], y, three, minus), "product")
 
     def _shifted(self, m: Module, y: Signal, next_minus_y: Value) -> Value:
         """One rotation for both directions: right by y or left by -y is right by y modulo 32; then a mask."""
@@ -89,25 +95,6 @@ def above(a: Value, b: Value) -> Value:
     """
     least = 1 << (ACC_BITS - 1)
     return ((b.as_unsigned() ^ least) - (a.as_unsigned() ^ least))[-1]
-
-
-def low_product(m: Module, x: Value, y: Value, next_y: Value) -> Value:
-    """The product of two low bytes, by x's digits of two bits, the highest of which counts -2 and 1.
-
-    All multiples of y that a digit may ask for are ready, so that x meets one choice and two sums.
-    """
-    byte, next_byte = y[:8].as_signed(), next_y[:8].as_signed()
-    three = delayed(m, (next_byte * 2 + next_byte).as_signed(), reset_less=True)
-    minus = delayed(m, (-next_byte).as_signed(), reset_less=True)
-    upper = [(three, byte << 1)] * 3 + [(minus, minus << 1)]
-    rows = [
-        Mux(x[2 * i + 1], Mux(x[2 * i], *upper[i]), Mux(x[2 * i], byte, 0)).as_signed() << 2 * i
-        for i in range(4)
-    ]
-    # Synthesis would make one sum of the three, slower and no smaller, were the first two not kept.
-    halves = [Signal(signed(16), name=f"half_{i}", attrs={"keep": 1}) for i in range(2)]
-    m.d.comb += [half.eq(rows[2 * i] + rows[2 * i + 1]) for i, half in enumerate(halves)]
-    return (halves[0] + halves[1])[:16].as_signed()
 
 
 LANE = Repeated("alu_lane", AluLane.PORTS, AluLane)

@@ -13,15 +13,8 @@ from amaranth.lib.wiring import In, Member, Out
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.rtl.accumulators import ACC_BITS, ACC_CYCLES, delayed, forwarded
 from rhnas.vta.rtl.instances import Repeated
-from rhnas.vta.rtl.target import (
-    GENERIC,
-    OPERAND_BITS,
-    PRODUCT_BITS,
-    Product,
-    Target,
-    hard_products,
-    soft_products,
-)
+from rhnas.vta.rtl.products import OPERAND_BITS, PRODUCT_BITS
+from rhnas.vta.rtl.target import GENERIC, Product, Target, hard_products, soft_products
 from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 DOT_MODULE = "dot_products"
@@ -111,7 +104,11 @@ class DotProducts(wiring.Component):
             ]
             name = f"at{i}"
             hard = i < self.hard
-            made = hard_products(m, self.target, name, a, bs) if hard else soft_products(m, name, a, bs)
+            made = (
+                hard_products(m, self.target, name, a, bs)
+                if hard
+                else soft_products(m, self.target, name, a, bs)
+            )
             for column, product in zip(columns, made, strict=True):
                 column.append(product)
         totals = Cat(*(self._total(m, column)[: self.sum_bits] for column in columns))

@@ -11,9 +11,9 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Shape, Signa
 from amaranth.lib.memory import Memory
 
 from rhnas.vta.fpga import Fpga
+from rhnas.vta.rtl.accumulators import delayed
+from rhnas.vta.rtl.products import OPERAND_BITS, PRODUCT_BITS, rows, thrice, total
 
-OPERAND_BITS = 8
-PRODUCT_BITS = 2 * OPERAND_BITS
 MODELS = "primitives.v"
 """Behaviour of the primitives, as far as they are used here, for simulation."""
 
@@ -247,8 +247,10 @@ def _dsp48(m: Module, name: str, *, shared: Value, low: Value, high: Value) -> V
     return product
 
 
-def soft_products(m: Module, name: str, shared: Value, others: list[Value]) -> list[Product]:
-    """The same in plain arithmetic: operand registers, product registers, no carries."""
+def soft_products(m: Module, target: Target, name: str, shared: Value, others: list[Value]) -> list[Product]:
+    """The same without multipliers, no carries: of look-up tables, or in plain arithmetic if generic."""
+    if target.family != GENERIC.family:
+        return _table_products(m, name, shared, others)
     a = Signal(signed(OPERAND_BITS), name=f"{name}_a", reset_less=True)
     m.d.sync += a.eq(shared)
     products: list[Product] = []
@@ -257,4 +259,16 @@ def soft_products(m: Module, name: str, shared: Value, others: list[Value]) -> l
         product = Signal(signed(PRODUCT_BITS), name=f"{name}_p{k}", reset_less=True)
         m.d.sync += [b.eq(other), product.eq(a * b)]
         products.append((product, None))
+    return products
+
+
+def _table_products(m: Module, name: str, shared: Value, others: list[Value]) -> list[Product]:
+    """Multiples of the shared operand are chosen in the first cycle and added in the second."""
+    a = shared.as_signed()
+    three, minus = thrice(a), -a
+    products: list[Product] = []
+    for k, other in enumerate(others):
+        chosen = [delayed(m, row, reset_less=True) for row in rows(other, a, three, minus)]
+        product = total(m, chosen, f"{name}_p{k}")
+        products.append((delayed(m, product, reset_less=True), None))
     return products
