@@ -99,16 +99,19 @@ class Storer(wiring.Component):
         """A tensor fills one beat or several; returns whether the next beat waits for a read."""
         slices = self.bursts.slices
         index, part = Signal(self.index_bits), Signal(max(1, log2(slices)))
+        next_index = Signal(self.index_bits)  # a sum after ``sent`` would come late in its cycle
         tensor_sent = sent & (part == slices - 1)
         m.d.comb += [
-            self.out_index.eq(index + tensor_sent),
+            self.out_index.eq(Mux(tensor_sent, next_index, index)),
             self.bus.wdata.eq(self.out_data.word_select(part, self.bus_bits)),
             self.bus.wstrb.eq(~0),
         ]
         with m.If(self.start):
-            m.d.sync += [index.eq(self.sram_base), part.eq(0)]
+            m.d.sync += [index.eq(self.sram_base), next_index.eq(self.sram_base + 1), part.eq(0)]
+        with m.Elif(tensor_sent):
+            m.d.sync += [index.eq(next_index), next_index.eq(next_index + 1), part.eq(0)]
         with m.Elif(sent):
-            m.d.sync += [index.eq(index + tensor_sent), part.eq(Mux(tensor_sent, 0, part + 1))]
+            m.d.sync += part.eq(part + 1)
         row_end = (part & (self.row_slices - 1)) == self.row_slices - 1
         return row_end if slices > 1 else Const(0)
 
@@ -116,18 +119,20 @@ class Storer(wiring.Component):
         """A beat carries several tensors, strobed where they belong to the row; no beat waits for a read."""
         lanes = self.bursts.lanes
         row_index, position = Signal(self.index_bits), Signal(signed(SIZE_BITS + 8))
+        ahead = Signal.like(position)  # position + lanes
         inside = [(position + lane >= 0) & (position + lane < self.x_size) for lane in range(lanes)]
         m.d.comb += [
-            self.out_index.eq(row_index + position + Mux(sent, lanes, 0)),
+            self.out_index.eq(row_index + Mux(sent, ahead, position)),
             self.bus.wdata.eq(self.out_data),
             self.bus.wstrb.eq(Cat(*(bit.replicate(self.tensor_bits // 8) for bit in inside))),
         ]
         with m.If(self.start):
             m.d.sync += row_index.eq(self.sram_base)
         with m.If(row):
-            m.d.sync += position.eq(-self.bursts.first_element[: log2(lanes)])
+            first = -self.bursts.first_element[: log2(lanes)]
+            m.d.sync += [position.eq(first), ahead.eq(first + lanes)]
         with m.Elif(sent):
-            m.d.sync += position.eq(position + lanes)
-            with m.If(position + lanes >= self.x_size):
+            m.d.sync += [position.eq(ahead), ahead.eq(ahead + lanes)]
+            with m.If(ahead >= self.x_size):
                 m.d.sync += row_index.eq(row_index + self.x_size)
         return Const(0)
