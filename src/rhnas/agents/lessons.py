@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rhnas.agents.features import budget_features, context_features, workload_features
-from rhnas.agents.moves import one_factor_moves
+from rhnas.agents.moves import one_factor_moves, two_factor_moves
 from rhnas.agents.policy import FactoredPolicy, prefix_masks
 from rhnas.agents.price_table import PriceTable
 from rhnas.errors import SettingsError
@@ -34,6 +34,12 @@ ATTEMPTS = 50
 EXPLORING = 1.5
 """Temperature of the policy where its samples become candidates."""
 
+CLIMBS = 2
+"""Times that neighbours of each problem's best candidate become candidates."""
+
+LIMITED = 4 / 5
+"""Chance of each limit to be part of a chip budget."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LessonSettings:
@@ -42,22 +48,22 @@ class LessonSettings:
     Attributes:
         networks: Random networks per round, beside the named ones.
         settings: Networks with a chip budget per round, parts of networks included.
-        weightings: Of the layers of each: the network's own, then random ones, as in a joint search.
+        weightings: Of the layers of each: the network's own or, as often, random ones, as in a joint search.
         draws: Designs taught per problem.
         temperature: Of the soft optimum, in units of log cost.
         enumerated: Designs up to which the teacher prices all of a space.
-        explore: Samples and neighbours that a problem adds to the candidates, of each.
+        explore: Samples of the policy that a problem adds to the candidates; as many neighbours per climb.
         remembered: Taught designs that stay candidates in later rounds.
     """
 
-    networks: int = 4
-    settings: int = 12
-    weightings: int = 3
+    networks: int = 2
+    settings: int = 36
+    weightings: int = 1
     draws: int = 32
     temperature: float = 0.02
     enumerated: int = 1 << 13
-    explore: int = 6
-    remembered: int = 1 << 10
+    explore: int = 4
+    remembered: int = 1 << 9
 
     def __post_init__(self) -> None:
         if min(self.networks, self.settings, self.weightings, self.draws, self.explore) < 1:
@@ -124,6 +130,9 @@ class Teacher:
         networks: Taught in every round, beside random ones.
         settings: How problems are drawn.
         seeds: Of the problems.
+
+    Attributes:
+        exact: Whether all designs of the space are candidates.
     """
 
     def __init__(
@@ -139,6 +148,7 @@ class Teacher:
         self._model = platform.cost_model()
         self._seeds = seeds
         self._realizable = space.feasible()
+        self.exact = self._realizable.count <= settings.enumerated
         self._levels: dict[tuple[bool, str | None], FeasibleSet] = {}
 
     def round(self, index: int, policy: FactoredPolicy, remembered: IntArray) -> Round:
@@ -156,13 +166,13 @@ class Teacher:
         problems = self._problems(networks, pool, rng)
         answers = np.array([policy.answer(p.features, p.designs) for p in problems])
         table = PriceTable(self._space, self._model, pool)
-        table.add(self._space.ravel(answers))
-        if self._realizable.count <= self.settings.enumerated:
+        if self.exact:
             table.add(self._realizable.flat)
         else:
-            table.add(remembered)
-            table.add(self._explored(problems, policy, generator))
-            table.add(self._neighbours(problems, table, rng))
+            explored = self._explored(problems, policy, generator)
+            table.add(np.concatenate([self._space.ravel(answers), remembered, explored]))
+            for _ in range(CLIMBS):
+                table.add(self._neighbours(problems, table, policy, rng))
         return self._lessons(problems, answers, table, remembered, rng)
 
     # Problems -----------------------------------------------------------------------------------------
@@ -208,7 +218,7 @@ class Teacher:
         limits = {
             name: round(float(np.exp(rng.uniform(*np.log(ends)))))
             for name, ends in platform.limits.items()
-            if rng.random() < 1 / 2
+            if rng.random() < LIMITED
         }
         return self._levels[level].restrict(platform.rules(limits=limits))
 
@@ -222,8 +232,8 @@ class Teacher:
     ) -> list[Problem]:
         budget = budget_features(designs)
         problems = []
-        for index in range(self.settings.weightings):
-            weights = counts * np.exp(rng.normal(size=len(counts))) if index else counts
+        for _ in range(self.settings.weightings):
+            weights = counts if rng.random() < 1 / 2 else counts * np.exp(rng.normal(size=len(counts)))
             workload = workload_features(layers, weights)
             for objective in Objective:
                 features = torch.from_numpy(context_features(workload, objective, budget)).float()
@@ -254,15 +264,29 @@ class Teacher:
         return np.concatenate(found)
 
     def _neighbours(
-        self, problems: Sequence[Problem], table: PriceTable, rng: np.random.Generator
+        self,
+        problems: Sequence[Problem],
+        table: PriceTable,
+        policy: FactoredPolicy,
+        rng: np.random.Generator,
     ) -> IntArray:
-        """Moves from the best candidate of each problem, flat positions."""
+        """New moves from each problem's best candidate, the likeliest and random ones, flat positions."""
         found = [np.empty(0, dtype=np.int64)]
         for problem in problems:
             flat, scores = _candidates(problem, table)
             best = self._space.unravel(flat[scores.argmin()][None])[0]
-            moves = one_factor_moves(problem.designs, best)
-            found.append(self._space.ravel(rng.permutation(moves)[: self.settings.explore]))
+            moves = np.concatenate(
+                [near(problem.designs, best) for near in (one_factor_moves, two_factor_moves)]
+            )
+            moves = moves[table.rows(self._space.ravel(moves)) < 0]
+            likely = (
+                policy.likelihood(problem.features, problem.designs, moves).argsort(descending=True).numpy()
+            )
+            half = self.settings.explore // 2
+            chosen = np.concatenate(
+                [likely[:half], rng.permutation(likely[half:])[: self.settings.explore - half]]
+            )
+            found.append(self._space.ravel(moves[chosen]))
         return np.concatenate(found)
 
     def _lessons(

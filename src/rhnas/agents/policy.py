@@ -104,6 +104,13 @@ class FactoredPolicy(nn.Module):
         return chosen, masks, log_probabilities
 
     @torch.no_grad()
+    def likelihood(self, features: Tensor, designs: FeasibleSet, chosen: IntArray) -> Tensor:
+        """Log-probabilities of designs int64 (B, D), feasible, in the context float32 (F,); float32 (B,)."""
+        drawn = torch.from_numpy(chosen)
+        log_policy = self(features.expand(len(drawn), -1), drawn, prefix_masks(designs, chosen))
+        return of_chosen(log_policy, drawn).sum(dim=1)
+
+    @torch.no_grad()
     def answer(self, features: Tensor, designs: FeasibleSet) -> IntArray:
         """The likeliest value of each choice after the ones before it: one pass, no cost, int64 (D,)."""
         drawn = self.sample(features, designs, 1, 0.0, torch.Generator())[0]
