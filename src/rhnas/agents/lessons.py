@@ -8,7 +8,6 @@ were taught, samples of the policy, and neighbours of the best: the teacher lear
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -162,40 +161,43 @@ class Teacher:
         seeds = self._seeds.child(f"round {index}")
         rng, generator = seeds.numpy(), torch.Generator().manual_seed(seeds.integer())
         networks = [*self._networks, *(random_network(rng) for _ in range(self.settings.networks))]
-        pool = list({layer.shape: layer for network in networks for layer in network}.values())
-        problems = self._problems(networks, pool, rng)
-        answers = np.array([policy.answer(p.features, p.designs) for p in problems])
-        table = PriceTable(self._space, self._model, pool)
-        if self.exact:
-            table.add(self._realizable.flat)
-        else:
-            explored = self._explored(problems, policy, generator)
-            table.add(np.concatenate([self._space.ravel(answers), remembered, explored]))
-            for _ in range(CLIMBS):
-                table.add(self._neighbours(problems, table, policy, rng))
-        return self._lessons(problems, answers, table, remembered, rng)
+        asked = rng.integers(len(networks), size=self.settings.settings)
+        parts = []
+        for network, settings in zip(networks, np.bincount(asked, minlength=len(networks)), strict=True):
+            layers, inverse = network.unique
+            problems = self._problems(layers, np.bincount(inverse).astype(np.float64), settings, rng)
+            if problems:
+                answers = np.array([policy.answer(p.features, p.designs) for p in problems])
+                table = PriceTable(self._space, self._model, layers)
+                if self.exact:
+                    table.add(self._realizable.flat)
+                else:
+                    explored = self._explored(problems, policy, generator)
+                    table.add(np.concatenate([self._space.ravel(answers), remembered, explored]))
+                    for _ in range(CLIMBS):
+                        table.add(self._neighbours(problems, table, policy, rng))
+                parts.append(self._lessons(problems, answers, table, rng))
+        return self._joined(parts, remembered)
 
     # Problems -----------------------------------------------------------------------------------------
 
     def _problems(
-        self, networks: Sequence[Workload], pool: Sequence[Layer], rng: np.random.Generator
+        self, layers: Sequence[Layer], counts: FloatArray, settings: int, rng: np.random.Generator
     ) -> list[Problem]:
-        column = {layer.shape: index for index, layer in enumerate(pool)}
+        """Of one network: its distinct layers, how often each occurs, and how many chip budgets it gets."""
         runnable: dict[int, BoolArray] = {}
         problems: list[Problem] = []
-        for _ in range(self.settings.settings):
-            network = networks[int(rng.integers(len(networks)))]
-            counted = Counter(column[layer.shape] for layer in network)
-            columns = np.array(list(counted), dtype=np.int64)
+        for _ in range(settings):
+            columns = np.arange(len(layers))
             if rng.random() < 1 / 2:  # part of a network is one as well
                 columns = rng.permutation(columns)[: rng.integers(1, len(columns) + 1)]
             for index in set(columns.tolist()) - runnable.keys():
-                rules = self._platform.rules(layers=[pool[index]])
+                rules = self._platform.rules(layers=[layers[index]])
                 runnable[index] = self._realizable.restrict(rules).allowed
             designs = self._designs(np.logical_and.reduce([runnable[c] for c in columns.tolist()]), rng)
             if designs.allowed.any():
-                counts = np.array([counted[c] for c in columns.tolist()], dtype=np.float64)
-                problems += self._weighted(columns, counts, [pool[c] for c in columns], designs, rng)
+                chosen = [layers[c] for c in columns]
+                problems += self._weighted(columns, counts[columns], chosen, designs, rng)
         return problems
 
     def _designs(self, runnable: BoolArray, rng: np.random.Generator) -> FeasibleSet:
@@ -290,17 +292,13 @@ class Teacher:
         return np.concatenate(found)
 
     def _lessons(
-        self,
-        problems: Sequence[Problem],
-        answers: IntArray,
-        table: PriceTable,
-        remembered: IntArray,
-        rng: np.random.Generator,
-    ) -> Round:
+        self, problems: Sequence[Problem], answers: IntArray, table: PriceTable, rng: np.random.Generator
+    ) -> tuple[Lessons, list[float]]:
+        """Draws from the soft optimum of each problem, and how far above the best its answer is."""
         gaps, drawn = [], []
         for problem, answer in zip(problems, self._space.ravel(answers), strict=True):
             flat, scores = _candidates(problem, table)
-            gaps.append(np.exp(scores[flat == answer][0] - scores.min()) - 1)
+            gaps.append(float(np.exp(scores[flat == answer][0] - scores.min()) - 1))
             soft = np.exp((scores.min() - scores) / self.settings.temperature)
             drawn.append(rng.choice(flat, self.settings.draws, p=soft / soft.sum()))
         chosen = [self._space.unravel(flat) for flat in drawn]
@@ -310,8 +308,15 @@ class Teacher:
             chosen=torch.from_numpy(np.stack(chosen)),
             masks=torch.stack(masks),
         )
-        recent = np.array(list(dict.fromkeys([*np.concatenate(drawn).tolist(), *remembered.tolist()])))
-        return Round(lessons=lessons, gaps=np.array(gaps), taught=recent[: self.settings.remembered])
+        return lessons, gaps
+
+    def _joined(self, parts: Sequence[tuple[Lessons, list[float]]], remembered: IntArray) -> Round:
+        columns = zip(*(vars(lessons).values() for lessons, _ in parts), strict=True)
+        lessons = Lessons(*(torch.cat(column) for column in columns))
+        taught = self._space.ravel(lessons.chosen.reshape(-1, len(self._space.shape)).numpy())
+        recent = np.array(list(dict.fromkeys([*taught.tolist(), *remembered.tolist()])))
+        gaps = np.array([gap for _, found in parts for gap in found])
+        return Round(lessons=lessons, gaps=gaps, taught=recent[: self.settings.remembered])
 
 
 def _candidates(problem: Problem, table: PriceTable) -> tuple[IntArray, FloatArray]:
