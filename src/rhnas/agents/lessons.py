@@ -33,7 +33,7 @@ ATTEMPTS = 50
 EXPLORING = 1.5
 """Temperature of the policy where its samples become candidates."""
 
-CLIMBS = 2
+CLIMBS = 4
 """Times that neighbours of each problem's best candidate become candidates."""
 
 LIMITED = 4 / 5
