@@ -196,7 +196,7 @@ class Teacher:
                 runnable[index] = self._realizable.restrict(rules).allowed
             designs = self._designs(np.logical_and.reduce([runnable[c] for c in columns.tolist()]), rng)
             if designs.allowed.any():
-                chosen = [layers[c] for c in columns]
+                chosen = [layers[c] for c in columns.tolist()]
                 problems += self._weighted(columns, counts[columns], chosen, designs, rng)
         return problems
 

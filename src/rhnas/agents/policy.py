@@ -70,7 +70,7 @@ class FactoredPolicy(nn.Module):
 
     def answers(self, questions: Questions) -> Tensor:
         """Log-probabilities of all values for the questions of a batch, float32 (U, V), -inf where masked."""
-        context, rest = self.first.weight.split([self._parts[0], sum(self._parts[1:])], dim=1)
+        context, rest = torch.split(self.first.weight, [self._parts[0], sum(self._parts[1:])], dim=1)
         seen = linear(questions.contexts, context, self.first.bias)[questions.context]  # (U, H)
         hidden = torch.tanh(self.second(torch.tanh(seen + linear(questions.told, rest))))
         return torch.log_softmax(self.head(hidden).masked_fill(~questions.allowed, -torch.inf), dim=1)

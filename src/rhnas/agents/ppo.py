@@ -199,7 +199,7 @@ class PPOOnlyAgent(HardwareAgent):
             bonus = self._entropy_coefficient() * questions.entropy(answers)
             loss = -(surrogate + bonus)  # Schulman et al., eq. 9, no value term
             self._adam.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._policy.parameters(), self.settings.gradient_norm)
             self._adam.step()
 
