@@ -34,7 +34,7 @@ from rhnas.provenance import provenance
 from rhnas.seeds import Seeds
 from rhnas.workload import IntArray
 
-PARALLEL = (1, 8, 32)
+PARALLEL = (1, 8, 32, 128)
 """Environments at once that MaskablePPO is tried with."""
 
 WANTED_GAP = 0.02

@@ -12,6 +12,7 @@ from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.features import feature_count
 from rhnas.agents.policy import FactoredPolicy, of_chosen
 from rhnas.agents.ppo import PPOSettings, clipped_surrogate, leave_one_out_advantage
+from rhnas.agents.questions import Questions
 from rhnas.agents.registry import make_agent
 from rhnas.errors import SettingsError
 from rhnas.optimize import search
@@ -85,6 +86,32 @@ def test_samples_follow_the_policy_and_carry_the_exact_masks():
     counts = np.bincount(SPACE.ravel(chosen.numpy()), minlength=SPACE.points)[DESIGNS.flat]
     error = np.sqrt(expected * (1 - expected) / 20_000)
     assert (np.abs(counts / 20_000 - expected) <= 5 * error + 1e-4).all()
+
+
+def test_questions_of_a_batch_have_the_answers_of_every_design():
+    """Two contexts, designs that repeat: log-probabilities, entropy and gradients of the plain pass."""
+    policy, generator = policy_of()
+    everything = torch.from_numpy(DESIGNS.all())
+    rows = torch.randint(len(everything), (50,), generator=generator)
+    chosen, masks = everything[rows], masks_of(DESIGNS, everything[rows].numpy())
+    features = torch.randn(2, feature_count(SPACE), generator=generator)[torch.arange(50) % 2]
+    questions = Questions.of(SPACE.shape, features, chosen, masks)
+    assert len(questions.contexts) == 2
+    assert len(questions.context) < 50
+    weights, gradients = torch.randn(50, 4, generator=generator), []
+    plain = policy(features, chosen, masks)
+    plain_entropy = -(plain.exp() * plain.masked_fill(~masks, 0.0)).sum(dim=(1, 2)).mean()
+    answers = policy.answers(questions)
+    assert torch.allclose(questions.chosen(answers), of_chosen(plain, chosen), atol=1e-5)
+    assert torch.allclose(questions.entropy(answers), plain_entropy, atol=1e-5)
+    for log_policy, entropy in (
+        (of_chosen(plain, chosen), plain_entropy),
+        (questions.chosen(answers), questions.entropy(answers)),
+    ):
+        loss = (weights * log_policy).sum() + entropy
+        gradients.append(torch.autograd.grad(loss, list(policy.parameters())))
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
 
 
 def test_the_untrained_policy_is_almost_uniform_over_each_choice():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rhnas.agents.evaluator import DesignCosts
-from rhnas.agents.features import feature_count
+from rhnas.agents.features import budget_features, feature_count
 from rhnas.agents.lessons import LessonSettings, Teacher
 from rhnas.agents.policy import FactoredPolicy, of_chosen, prefix_masks
 from rhnas.agents.policy_file import load_policy, read_policy, save_policy
@@ -111,6 +111,34 @@ def test_a_warm_start_lets_ppo_propose_what_was_learnt(policy_file):
         for options in ({"pretrained": str(policy_file)}, {})
     )
     assert warm - scores.min() < (cold - scores.min()) / 2
+
+
+def test_training_goes_on_from_a_policy(policy_file):
+    settings = replace(SHORT, rounds=1)
+    known = load_policy(policy_file, SPACE)
+    seeds = Seeds(root=5)
+    teacher = Teacher(PLATFORM, SPACE, (), QUICK.lessons, seeds)
+    (after,) = Pretraining(SPACE, teacher, settings, seeds, known)
+    (anew,) = Pretraining(SPACE, teacher, settings, seeds)
+    assert after.gap < anew.gap / 4
+
+
+def test_the_likelihood_of_designs_is_that_of_their_choices():
+    policy, context = untrained(), context_of(SPACE.feasible(PLATFORM.rules(limits={"sum": 5})))
+    features = torch.from_numpy(context.features).float()
+    drawn, _, chances = policy.sample(features, context.designs, 20, 1.0, torch.Generator().manual_seed(0))
+    found = policy.likelihood(features, context.designs, drawn.numpy())
+    assert torch.allclose(found, chances.sum(dim=1), atol=1e-5)
+    everything = policy.likelihood(features, context.designs, context.designs.all())
+    assert float(everything.exp().sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_budget_features_are_those_of_the_designs_listed():
+    designs = SPACE.feasible(PLATFORM.rules(limits={"sum": 5}))
+    share = designs.all() / (np.array(SPACE.shape) - 1)  # (B, D)
+    count = designs.count
+    wanted = [np.log10(count) / 6, np.log10(count / SPACE.points), *share.mean(axis=0), *share.max(axis=0)]
+    assert budget_features(designs) == pytest.approx(wanted)
 
 
 def test_a_file_gives_back_the_same_policy(tmp_path):

@@ -86,13 +86,17 @@ def budget_features(designs: FeasibleSet) -> FloatArray:
     Returns:
         float64 (2 + 2 D,): log10 of the count and of its share; each choice's mean and highest position.
     """
-    space, allowed = designs.space, designs.allowed
-    count = max(designs.count, 1)
+    space = designs.space
+    remaining = designs.allowed.reshape(-1)
+    marginals = []  # (values of the choice,) each, the last choice first
+    for size in reversed(space.shape):
+        table = remaining.reshape(-1, size)
+        marginals.append(table.sum(axis=0, dtype=np.int64))
+        remaining = table.sum(axis=1, dtype=np.int64)
+    count = max(int(remaining[0]), 1)
     means, highest = [], []
-    for axis, size in enumerate(space.shape):
-        others = tuple(a for a in range(len(space.shape)) if a != axis)
-        marginal = allowed.sum(axis=others)  # (values of the choice,)
-        position = np.arange(size) / max(size - 1, 1)
+    for marginal in reversed(marginals):
+        position = np.arange(len(marginal)) / max(len(marginal) - 1, 1)
         means.append(float(marginal @ position) / count)
         highest.append(float(position[marginal > 0].max(initial=0.0)))
     return np.array([np.log10(count) / 6, np.log10(count / space.points), *means, *highest])

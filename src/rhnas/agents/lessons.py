@@ -8,7 +8,6 @@ were taught, samples of the policy, and neighbours of the best: the teacher lear
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rhnas.agents.features import budget_features, context_features, workload_features
-from rhnas.agents.moves import one_factor_moves
+from rhnas.agents.moves import one_factor_moves, two_factor_moves
 from rhnas.agents.policy import FactoredPolicy, prefix_masks
 from rhnas.agents.price_table import PriceTable
 from rhnas.errors import SettingsError
@@ -34,6 +33,12 @@ ATTEMPTS = 50
 EXPLORING = 1.5
 """Temperature of the policy where its samples become candidates."""
 
+CLIMBS = 4
+"""Times that neighbours of each problem's best candidate become candidates."""
+
+LIMITED = 4 / 5
+"""Chance of each limit to be part of a chip budget."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LessonSettings:
@@ -42,22 +47,22 @@ class LessonSettings:
     Attributes:
         networks: Random networks per round, beside the named ones.
         settings: Networks with a chip budget per round, parts of networks included.
-        weightings: Of the layers of each: the network's own, then random ones, as in a joint search.
+        weightings: Of the layers of each: the network's own or, as often, random ones, as in a joint search.
         draws: Designs taught per problem.
         temperature: Of the soft optimum, in units of log cost.
         enumerated: Designs up to which the teacher prices all of a space.
-        explore: Samples and neighbours that a problem adds to the candidates, of each.
+        explore: Samples of the policy that a problem adds to the candidates; as many neighbours per climb.
         remembered: Taught designs that stay candidates in later rounds.
     """
 
-    networks: int = 4
-    settings: int = 12
-    weightings: int = 3
+    networks: int = 2
+    settings: int = 36
+    weightings: int = 1
     draws: int = 32
     temperature: float = 0.02
     enumerated: int = 1 << 13
-    explore: int = 6
-    remembered: int = 1 << 10
+    explore: int = 4
+    remembered: int = 1 << 9
 
     def __post_init__(self) -> None:
         if min(self.networks, self.settings, self.weightings, self.draws, self.explore) < 1:
@@ -124,6 +129,9 @@ class Teacher:
         networks: Taught in every round, beside random ones.
         settings: How problems are drawn.
         seeds: Of the problems.
+
+    Attributes:
+        exact: Whether all designs of the space are candidates.
     """
 
     def __init__(
@@ -139,6 +147,7 @@ class Teacher:
         self._model = platform.cost_model()
         self._seeds = seeds
         self._realizable = space.feasible()
+        self.exact = self._realizable.count <= settings.enumerated
         self._levels: dict[tuple[bool, str | None], FeasibleSet] = {}
 
     def round(self, index: int, policy: FactoredPolicy, remembered: IntArray) -> Round:
@@ -152,40 +161,43 @@ class Teacher:
         seeds = self._seeds.child(f"round {index}")
         rng, generator = seeds.numpy(), torch.Generator().manual_seed(seeds.integer())
         networks = [*self._networks, *(random_network(rng) for _ in range(self.settings.networks))]
-        pool = list({layer.shape: layer for network in networks for layer in network}.values())
-        problems = self._problems(networks, pool, rng)
-        answers = np.array([policy.answer(p.features, p.designs) for p in problems])
-        table = PriceTable(self._space, self._model, pool)
-        table.add(self._space.ravel(answers))
-        if self._realizable.count <= self.settings.enumerated:
-            table.add(self._realizable.flat)
-        else:
-            table.add(remembered)
-            table.add(self._explored(problems, policy, generator))
-            table.add(self._neighbours(problems, table, rng))
-        return self._lessons(problems, answers, table, remembered, rng)
+        asked = rng.integers(len(networks), size=self.settings.settings)
+        parts = []
+        for network, settings in zip(networks, np.bincount(asked, minlength=len(networks)), strict=True):
+            layers, inverse = network.unique
+            problems = self._problems(layers, np.bincount(inverse).astype(np.float64), settings, rng)
+            if problems:
+                answers = np.array([policy.answer(p.features, p.designs) for p in problems])
+                table = PriceTable(self._space, self._model, layers)
+                if self.exact:
+                    table.add(self._realizable.flat)
+                else:
+                    explored = self._explored(problems, policy, generator)
+                    table.add(np.concatenate([self._space.ravel(answers), remembered, explored]))
+                    for _ in range(CLIMBS):
+                        table.add(self._neighbours(problems, table, policy, rng))
+                parts.append(self._lessons(problems, answers, table, rng))
+        return self._joined(parts, remembered)
 
     # Problems -----------------------------------------------------------------------------------------
 
     def _problems(
-        self, networks: Sequence[Workload], pool: Sequence[Layer], rng: np.random.Generator
+        self, layers: Sequence[Layer], counts: FloatArray, settings: int, rng: np.random.Generator
     ) -> list[Problem]:
-        column = {layer.shape: index for index, layer in enumerate(pool)}
+        """Of one network: its distinct layers, how often each occurs, and how many chip budgets it gets."""
         runnable: dict[int, BoolArray] = {}
         problems: list[Problem] = []
-        for _ in range(self.settings.settings):
-            network = networks[int(rng.integers(len(networks)))]
-            counted = Counter(column[layer.shape] for layer in network)
-            columns = np.array(list(counted), dtype=np.int64)
+        for _ in range(settings):
+            columns = np.arange(len(layers))
             if rng.random() < 1 / 2:  # part of a network is one as well
                 columns = rng.permutation(columns)[: rng.integers(1, len(columns) + 1)]
             for index in set(columns.tolist()) - runnable.keys():
-                rules = self._platform.rules(layers=[pool[index]])
+                rules = self._platform.rules(layers=[layers[index]])
                 runnable[index] = self._realizable.restrict(rules).allowed
             designs = self._designs(np.logical_and.reduce([runnable[c] for c in columns.tolist()]), rng)
             if designs.allowed.any():
-                counts = np.array([counted[c] for c in columns.tolist()], dtype=np.float64)
-                problems += self._weighted(columns, counts, [pool[c] for c in columns], designs, rng)
+                chosen = [layers[c] for c in columns.tolist()]
+                problems += self._weighted(columns, counts[columns], chosen, designs, rng)
         return problems
 
     def _designs(self, runnable: BoolArray, rng: np.random.Generator) -> FeasibleSet:
@@ -208,7 +220,7 @@ class Teacher:
         limits = {
             name: round(float(np.exp(rng.uniform(*np.log(ends)))))
             for name, ends in platform.limits.items()
-            if rng.random() < 1 / 2
+            if rng.random() < LIMITED
         }
         return self._levels[level].restrict(platform.rules(limits=limits))
 
@@ -222,8 +234,8 @@ class Teacher:
     ) -> list[Problem]:
         budget = budget_features(designs)
         problems = []
-        for index in range(self.settings.weightings):
-            weights = counts * np.exp(rng.normal(size=len(counts))) if index else counts
+        for _ in range(self.settings.weightings):
+            weights = counts if rng.random() < 1 / 2 else counts * np.exp(rng.normal(size=len(counts)))
             workload = workload_features(layers, weights)
             for objective in Objective:
                 features = torch.from_numpy(context_features(workload, objective, budget)).float()
@@ -254,29 +266,39 @@ class Teacher:
         return np.concatenate(found)
 
     def _neighbours(
-        self, problems: Sequence[Problem], table: PriceTable, rng: np.random.Generator
+        self,
+        problems: Sequence[Problem],
+        table: PriceTable,
+        policy: FactoredPolicy,
+        rng: np.random.Generator,
     ) -> IntArray:
-        """Moves from the best candidate of each problem, flat positions."""
+        """New moves from each problem's best candidate, the likeliest and random ones, flat positions."""
         found = [np.empty(0, dtype=np.int64)]
         for problem in problems:
             flat, scores = _candidates(problem, table)
             best = self._space.unravel(flat[scores.argmin()][None])[0]
-            moves = one_factor_moves(problem.designs, best)
-            found.append(self._space.ravel(rng.permutation(moves)[: self.settings.explore]))
+            moves = np.concatenate(
+                [near(problem.designs, best) for near in (one_factor_moves, two_factor_moves)]
+            )
+            moves = moves[table.rows(self._space.ravel(moves)) < 0]
+            likely = (
+                policy.likelihood(problem.features, problem.designs, moves).argsort(descending=True).numpy()
+            )
+            half = self.settings.explore // 2
+            chosen = np.concatenate(
+                [likely[:half], rng.permutation(likely[half:])[: self.settings.explore - half]]
+            )
+            found.append(self._space.ravel(moves[chosen]))
         return np.concatenate(found)
 
     def _lessons(
-        self,
-        problems: Sequence[Problem],
-        answers: IntArray,
-        table: PriceTable,
-        remembered: IntArray,
-        rng: np.random.Generator,
-    ) -> Round:
+        self, problems: Sequence[Problem], answers: IntArray, table: PriceTable, rng: np.random.Generator
+    ) -> tuple[Lessons, list[float]]:
+        """Draws from the soft optimum of each problem, and how far above the best its answer is."""
         gaps, drawn = [], []
         for problem, answer in zip(problems, self._space.ravel(answers), strict=True):
             flat, scores = _candidates(problem, table)
-            gaps.append(np.exp(scores[flat == answer][0] - scores.min()) - 1)
+            gaps.append(float(np.exp(scores[flat == answer][0] - scores.min()) - 1))
             soft = np.exp((scores.min() - scores) / self.settings.temperature)
             drawn.append(rng.choice(flat, self.settings.draws, p=soft / soft.sum()))
         chosen = [self._space.unravel(flat) for flat in drawn]
@@ -286,8 +308,15 @@ class Teacher:
             chosen=torch.from_numpy(np.stack(chosen)),
             masks=torch.stack(masks),
         )
-        recent = np.array(list(dict.fromkeys([*np.concatenate(drawn).tolist(), *remembered.tolist()])))
-        return Round(lessons=lessons, gaps=np.array(gaps), taught=recent[: self.settings.remembered])
+        return lessons, gaps
+
+    def _joined(self, parts: Sequence[tuple[Lessons, list[float]]], remembered: IntArray) -> Round:
+        columns = zip(*(vars(lessons).values() for lessons, _ in parts), strict=True)
+        lessons = Lessons(*(torch.cat(column) for column in columns))
+        taught = self._space.ravel(lessons.chosen.reshape(-1, len(self._space.shape)).numpy())
+        recent = np.array(list(dict.fromkeys([*taught.tolist(), *remembered.tolist()])))
+        gaps = np.array([gap for _, found in parts for gap in found])
+        return Round(lessons=lessons, gaps=gaps, taught=recent[: self.settings.remembered])
 
 
 def _candidates(problem: Problem, table: PriceTable) -> tuple[IntArray, FloatArray]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
+from rhnas.agents.questions import Questions, representatives
 from rhnas.space import FeasibleSet
 from rhnas.workload import IntArray
 
@@ -67,6 +68,13 @@ class FactoredPolicy(nn.Module):
         logits = scores + self.head.bias[self.slots]
         return torch.log_softmax(logits.masked_fill(~masks, -torch.inf), dim=2)
 
+    def answers(self, questions: Questions) -> Tensor:
+        """Log-probabilities of all values for the questions of a batch, float32 (U, V), -inf where masked."""
+        context, rest = torch.split(self.first.weight, [self._parts[0], sum(self._parts[1:])], dim=1)
+        seen = linear(questions.contexts, context, self.first.bias)[questions.context]  # (U, H)
+        hidden = torch.tanh(self.second(torch.tanh(seen + linear(questions.told, rest))))
+        return torch.log_softmax(self.head(hidden).masked_fill(~questions.allowed, -torch.inf), dim=1)
+
     @torch.no_grad()
     def sample(
         self, features: Tensor, designs: FeasibleSet, n: int, temperature: float, generator: torch.Generator
@@ -88,20 +96,33 @@ class FactoredPolicy(nn.Module):
         masks = torch.zeros(n, len(self.sizes), max(self.sizes), dtype=torch.bool)
         log_probabilities = torch.zeros(n, len(self.sizes))
         context, values, turn = torch.split(self.first.weight, self._parts, dim=1)
-        before = linear(features, context, self.first.bias).expand(n, -1)  # (n, H)
+        # Designs that begin alike are one row (G of them) until they part.
+        before = linear(features, context, self.first.bias)[None]  # (G, H)
+        group, lead = torch.zeros(n, dtype=torch.long), torch.zeros(1, dtype=torch.long)
         for d, (size, start) in enumerate(zip(self.sizes, self.starts.tolist(), strict=True)):
-            allowed = torch.from_numpy(designs.mask(chosen[:, :d].numpy()))  # (n, values of choice d)
-            masks[:, d, :size] = allowed
-            if size > 1:  # a choice without alternatives needs no network
-                hidden = torch.tanh(self.second(torch.tanh(before + turn[:, d])))
-                rows = slice(start, start + size)
-                logits = linear(hidden, self.head.weight[rows], self.head.bias[rows])
-                logits = logits.masked_fill(~allowed, -torch.inf)
-                drawn = _draw(logits, temperature, generator)
-                chosen[:, d] = drawn[:, 0]
-                log_probabilities[:, d] = torch.log_softmax(logits, dim=1).gather(1, drawn)[:, 0]
-            before = before + embedding(chosen[:, d] + start, values.T)
+            allowed = torch.from_numpy(designs.mask(chosen[lead, :d].numpy()))  # (G, values of choice d)
+            masks[:, d, :size] = allowed[group]
+            if size == 1:  # a choice without alternatives needs no network
+                before = before + values[:, start]
+                continue
+            hidden = torch.tanh(self.second(torch.tanh(before + turn[:, d])))
+            rows = slice(start, start + size)
+            logits = linear(hidden, self.head.weight[rows], self.head.bias[rows])
+            logits = logits.masked_fill(~allowed, -torch.inf)
+            drawn = _draw(logits, group, temperature, generator)  # (n,)
+            chosen[:, d] = drawn
+            log_probabilities[:, d] = torch.log_softmax(logits, dim=1)[group, drawn]
+            parted, group = torch.unique(group * size + drawn, return_inverse=True)
+            before = before[parted // size] + embedding(parted % size + start, values.T)
+            lead = representatives(group)
         return chosen, masks, log_probabilities
+
+    @torch.no_grad()
+    def likelihood(self, features: Tensor, designs: FeasibleSet, chosen: IntArray) -> Tensor:
+        """Log-probabilities of designs int64 (B, D), feasible, in the context float32 (F,); float32 (B,)."""
+        drawn = torch.from_numpy(chosen)
+        log_policy = self(features.expand(len(drawn), -1), drawn, prefix_masks(designs, chosen))
+        return of_chosen(log_policy, drawn).sum(dim=1)
 
     @torch.no_grad()
     def answer(self, features: Tensor, designs: FeasibleSet) -> IntArray:
@@ -140,10 +161,12 @@ def of_chosen(log_policy: Tensor, chosen: Tensor) -> Tensor:
     return log_policy.gather(2, chosen[:, :, None])[:, :, 0]
 
 
-def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def _draw(logits: Tensor, group: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """A value for each member of the groups, int64 (n,), from logits (G, values)."""
     if temperature == 0:
-        return logits.argmax(dim=1, keepdim=True)
-    return torch.multinomial(torch.softmax(logits / temperature, dim=1), 1, generator=generator)
+        return logits.argmax(dim=1)[group]
+    chances = torch.softmax(logits / temperature, dim=1)
+    return torch.multinomial(chances[group], 1, generator=generator)[:, 0]
 
 
 def _linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:

@@ -14,8 +14,9 @@ from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.descent import Descent
 from rhnas.agents.features import feature_count
 from rhnas.agents.moves import Asked, one_factor_moves, two_factor_moves
-from rhnas.agents.policy import FactoredPolicy, of_chosen
+from rhnas.agents.policy import FactoredPolicy
 from rhnas.agents.policy_file import load_policy
+from rhnas.agents.questions import Questions
 from rhnas.errors import SettingsError
 from rhnas.platform import Outcome
 from rhnas.seeds import Seeds
@@ -190,16 +191,15 @@ class PPOOnlyAgent(HardwareAgent):
 
     def _train(self, batch: Rollout) -> None:
         advantage = leave_one_out_advantage(batch.rewards)
+        questions = Questions.of(self._policy.sizes, batch.features, batch.chosen, batch.masks)
         for _ in range(self.settings.epochs):
-            log_policy = self._policy(batch.features, batch.chosen, batch.masks)  # (B, D, M)
-            ratio = torch.exp(of_chosen(log_policy, batch.chosen) - batch.log_probabilities)
+            answers = self._policy.answers(questions)  # (U, V)
+            ratio = torch.exp(questions.chosen(answers) - batch.log_probabilities)  # (B, D)
             surrogate = clipped_surrogate(ratio, advantage, self.settings.clip)
-            entropy = -(log_policy.exp() * log_policy.masked_fill(~batch.masks, 0.0)).sum(dim=(1, 2)).mean()
-            loss = -(
-                surrogate + self._entropy_coefficient() * entropy
-            )  # Schulman et al., eq. 9, no value term
+            bonus = self._entropy_coefficient() * questions.entropy(answers)
+            loss = -(surrogate + bonus)  # Schulman et al., eq. 9, no value term
             self._adam.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._policy.parameters(), self.settings.gradient_norm)
             self._adam.step()
 

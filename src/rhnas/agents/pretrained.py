@@ -11,7 +11,6 @@ import torch
 from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.descent import Descent
 from rhnas.agents.moves import Asked, one_factor_moves, two_factor_moves
-from rhnas.agents.policy import of_chosen, prefix_masks
 from rhnas.agents.policy_file import load_policy
 from rhnas.errors import SettingsError
 from rhnas.platform import Outcome
@@ -80,13 +79,9 @@ class PretrainedAgent(HardwareAgent):
                 return np.asarray(new[0])
         return self._descent.restart(context)
 
-    @torch.no_grad()
     def _likeliest_first(self, context: SearchContext, moves: IntArray) -> IntArray:
-        features = self._seen(context).expand(len(moves), -1)
-        chosen = torch.from_numpy(moves)
-        log_policy = self._policy(features, chosen, prefix_masks(context.designs, moves))
-        order = of_chosen(log_policy, chosen).sum(dim=1).argsort(descending=True, stable=True)
-        return np.asarray(moves[order.numpy()])
+        likelihood = self._policy.likelihood(self._seen(context), context.designs, moves)
+        return np.asarray(moves[likelihood.argsort(descending=True, stable=True).numpy()])
 
     def state(self) -> dict[str, Any]:
         """The weights, the descent, the designs asked for and the generators."""

@@ -87,13 +87,24 @@ class Pretraining:
         teacher: Draws the problems.
         settings: How the policy learns.
         seeds: Of the first weights and of the batches.
+        start: A policy of the space to go on from; a new one if None.
     """
 
-    def __init__(self, space: Space, teacher: Teacher, settings: PretrainSettings, seeds: Seeds) -> None:
+    def __init__(
+        self,
+        space: Space,
+        teacher: Teacher,
+        settings: PretrainSettings,
+        seeds: Seeds,
+        start: FactoredPolicy | None = None,
+    ) -> None:
         self.space, self.settings = space, settings
         self._teacher, self._seeds = teacher, seeds
         generator = torch.Generator().manual_seed(seeds.child("weights").integer())
-        self.policy = FactoredPolicy(space.shape, feature_count(space), settings.hidden, generator)
+        new = FactoredPolicy(space.shape, feature_count(space), settings.hidden, generator)
+        self.policy = new if start is None else start
+        # A teacher that learns from the policy knows little in the first rounds of a new one.
+        self._forgets = start is None and not teacher.exact
         self._adam = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
         self._lessons: list[Lessons] = []
         self._remembered: IntArray = np.empty(0, dtype=np.int64)
@@ -111,8 +122,8 @@ class Pretraining:
             new = self._teacher.round(index, self.policy, self._remembered)
             self._lessons.append(new.lessons)
             self._remembered = new.taught
-            # The teacher of the first rounds knew less, so their half is forgotten.
-            loss = self._learn(self._lessons[len(self._lessons) // 2 :], index)
+            forgotten = len(self._lessons) // 2 if self._forgets else 0
+            loss = self._learn(self._lessons[forgotten:], index)
             self.progress.append(
                 Progress(
                     done=index + 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,9 @@ def pretrain(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Rounds of new problems; the usual number if not given.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="A policy file to go on from; give another --seed for new problems.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue what is there, or start if nothing is.")
@@ -41,6 +45,7 @@ def pretrain(
     Example: rhnas optimize --network mobilenet_v2 --pretrained vta-intel.policy --budget 20
     """
     from rhnas.agents.lessons import Teacher
+    from rhnas.agents.policy_file import load_policy
     from rhnas.agents.pretraining import Pretraining, PretrainSettings
     from rhnas.agents.pretraining import pretrain as run
     from rhnas.networks.zoo import load_network
@@ -54,8 +59,11 @@ def pretrain(
     seeds = Seeds(root=seed).child("pretrain")
     taught = [load_network(name) for name in names]
     teacher = Teacher(family, chosen, taught, settings.lessons, seeds.child("teacher"))
-    training = Pretraining(chosen, teacher, settings, seeds)
+    known = None if start is None else load_policy(start, chosen)
+    training = Pretraining(chosen, teacher, settings, seeds, known)
     described = {"platform": platform, "space": chosen.name, "networks": names, "seed": seed}
+    if start is not None:
+        described["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     with bar("rounds") as reported:
         trained = run(
             training,
