@@ -24,10 +24,11 @@ def delayed(m: Module, value: Value, cycles: int = 1, *, reset_less: bool = Fals
 def forwarded(m: Module, core: Any, *, due: Value, due_index: Value, result: Value) -> Signal:
     """The accumulator tensor read ``ACC_CYCLES`` ago, as all earlier steps have left it; writes the results.
 
-    The scratchpad gives what was stored before the read: a write in the cycle of the read or in one of the
-    three after it is newer. Which of them counts is known ahead, so that indices are never compared in the
-    cycle that uses the tensor; and the newest is taken on its way into its own register, so that a step that
-    follows on itself has a whole cycle.
+    A write reaches the scratchpad a cycle after it is given out, and the scratchpad gives what was stored
+    before the read: a write in the cycle before the read, in that of the read or in one of the three after
+    it is newer. Which of them counts is known ahead, so that indices are never compared in the cycle that
+    uses the tensor; and the newest is taken on its way into its own register, so that a step that follows on
+    itself has a whole cycle.
 
     Args:
         m: Where the logic goes.
@@ -42,13 +43,17 @@ def forwarded(m: Module, core: Any, *, due: Value, due_index: Value, result: Val
     after, after_index = delayed(m, soon), delayed(m, soon_index)
     m.d.sync += [core.write.eq(after), core.write_index.eq(after_index)]
     m.d.comb += core.write_data.eq(delayed(m, result, reset_less=True))
-    # Of the writes, the one in the cycle of the read, and those one, two and three cycles later.
+    # Of the writes, the one in the cycle before the read, that in its own, and those in the three after it.
+    wrote, wrote_index = delayed(m, core.write), delayed(m, core.write_index)
+    before_read = delayed(m, wrote & (wrote_index == core.acc_index))
     in_read = delayed(m, core.write & (core.write_index == core.acc_index))
     next_to_read = delayed(m, after & (after_index == core.acc_index))
     second = delayed(m, soon & (soon_index == core.acc_index), 2)
     last = delayed(m, due & (due_index == core.acc_index), 2)
-    before = delayed(m, core.write_data, reset_less=True)
-    old = delayed(m, Mux(next_to_read, core.write_data, before), reset_less=True)
+    previous = delayed(m, core.write_data, reset_less=True)
+    earlier = delayed(m, previous, reset_less=True)
+    old = Mux(next_to_read, core.write_data, Mux(in_read, previous, earlier))
+    is_old = delayed(m, before_read | in_read | next_to_read)
     stored = delayed(m, core.acc_data, reset_less=True)
-    read = Mux(second, core.write_data, Mux(delayed(m, in_read | next_to_read), old, stored))
+    read = Mux(second, core.write_data, Mux(is_old, delayed(m, old, reset_less=True), stored))
     return delayed(m, Mux(last, result, read), reset_less=True)

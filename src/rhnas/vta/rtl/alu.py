@@ -133,16 +133,18 @@ class AluCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        m.d.comb += walk.halved.eq(~self.use_imm)
+        # Instructions are stable long before the first step, and kept far from the lanes.
+        opcode, use_imm, imm = (delayed(m, field) for field in (self.opcode, self.use_imm, self.imm))
+        m.d.comb += walk.halved.eq(~use_imm)
         # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
         # destination. t+3: the source is there; an immediate operation is due. t+4: the tensor one is.
         second, second_last = Signal(), Signal()
-        m.d.sync += [second.eq(walk.valid & ~self.use_imm), second_last.eq(walk.last & ~self.use_imm)]
+        m.d.sync += [second.eq(walk.valid & ~use_imm), second_last.eq(walk.last & ~use_imm)]
         first_dst = delayed(m, walk.dst)
         m.d.comb += self.acc_index.eq(Mux(second, first_dst, walk.src))
-        due = delayed(m, Mux(self.use_imm, walk.valid, second))
-        due_last = delayed(m, Mux(self.use_imm, walk.last, second_last))
-        due_index = delayed(m, Mux(self.use_imm, walk.dst, first_dst))
+        due = delayed(m, Mux(use_imm, walk.valid, second))
+        due_last = delayed(m, Mux(use_imm, walk.last, second_last))
+        due_index = delayed(m, Mux(use_imm, walk.dst, first_dst))
         m.d.comb += self.done.eq(delayed(m, due_last, ACC_CYCLES))
         result = Signal.like(self.write_data)
         fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
@@ -150,9 +152,9 @@ class AluCore(wiring.Component):
         for i in range(self.lanes):
             source = fresh.word_select(i, ACC_BITS)
             inputs = {
-                "opcode": self.opcode,
+                "opcode": opcode,
                 "x": source,
-                "next_y": Mux(self.use_imm, self.imm, source)[:ACC_BITS],
+                "next_y": Mux(use_imm, imm, source)[:ACC_BITS],
             }
             lane = LANE.place(m, platform, f"lane_{i}", **inputs)
             results.append(lane["result"])

@@ -124,39 +124,43 @@ class ComputeModule(wiring.Component):
             parts = range(acc.granules // EXPANSION)
             narrow_mask = Cat(*((narrow.beat & (narrow.beat_part == p)).replicate(EXPANSION) for p in parts))
         expanded = Cat(*(extended(data[i : i + 8]) for i in range(0, bus, 8)))
-        m.d.comb += [
+        m.d.sync += [
             acc.beat_index.eq(Mux(narrow.beat, narrow.beat_index, wide.beat_index)),
             acc.beat_mask.eq(Mux(narrow.beat, narrow_mask, Mux(wide.beat, wide_mask, 0))),
             acc.beat_data.eq(Mux(narrow.beat, expanded, data.replicate(EXPANSION))),
         ]
 
     def _accumulate(self, m: Module, is_alu: Value, minimum: Value) -> None:
-        """Share the accumulators among cores and pads, and copy results to the output scratchpad."""
+        """Share the accumulators among cores and pads, and copy results to the output scratchpad.
+
+        Both are written a cycle later, before any later instruction can read, since their memories lie wide
+        apart.
+        """
         acc, gemm, alu = self.acc, self.gemm, self.alu
         wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
         lanes = self.config.batch * self.config.block_out
+        index = Mux(alu.write, alu.write_index, gemm.write_index)
+        result = Mux(alu.write, alu.write_data, gemm.write_data)
         m.d.comb += [
             acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
             gemm.acc_data.eq(acc.read_data),
             alu.acc_data.eq(acc.read_data),
+        ]
+        m.d.sync += [
             acc.write.eq(gemm.write | alu.write | wide.pad | narrow.pad),
             self.out_write.eq(alu.write | (gemm.write & ~gemm.reset)),
-            self.out_index.eq(Mux(alu.write, alu.write_index, gemm.write_index)),
+            self.out_index.eq(index),
         ]
         with m.If(wide.pad | narrow.pad):
             least_wide = least(minimum, ACC_BITS, lanes)
             least_narrow = extended(least(minimum, 8, 1)).replicate(lanes)
-            m.d.comb += [
+            m.d.sync += [
                 acc.write_index.eq(Mux(narrow.pad, narrow.pad_index, wide.pad_index)),
                 acc.write_data.eq(Mux(narrow.pad, least_narrow, least_wide)),
             ]
         with m.Else():
-            m.d.comb += [
-                acc.write_index.eq(self.out_index),
-                acc.write_data.eq(Mux(alu.write, alu.write_data, gemm.write_data)),
-            ]
-        result = Mux(alu.write, alu.write_data, gemm.write_data)
-        m.d.comb += self.out_data.eq(Cat(*(result[ACC_BITS * i : ACC_BITS * i + 8] for i in range(lanes))))
+            m.d.sync += [acc.write_index.eq(index), acc.write_data.eq(result)]
+        m.d.sync += self.out_data.eq(Cat(*(result[ACC_BITS * i : ACC_BITS * i + 8] for i in range(lanes))))
 
 
 def extended(byte: Value) -> Value:
