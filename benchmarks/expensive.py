@@ -1,8 +1,9 @@
 """Agents where an evaluation is expensive: a network is compiled and simulated on every design asked for.
 
 Run ``python benchmarks/expensive.py --policy results/agents/vta.policy``. The score is EDP: simulated cycles
-of the whole program times the energy of the mappings that it was compiled with. Networks are drawn from spaces that no policy was taught, on chips with budgets; every design can run
-whole networks. The optimum is unknown: gaps are above the best design that any agent found with any seed.
+of the whole program times the energy of the mappings that it was compiled with. Networks are drawn from
+spaces that no policy was taught, on chips with budgets; every design can run whole networks. The optimum is
+unknown: gaps are above the best design that any agent found with any seed.
 
 Finished runs are kept in ``--runs``; a benchmark that is killed goes on where it was.
 """
