@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from dataclasses import asdict, replace
@@ -294,6 +295,13 @@ def test_the_command_trains_resumes_and_is_used(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--resume", "--json"])
     assert json.loads(capsys.readouterr().out) == result
+    further = str(tmp_path / "further.policy")
+    with pytest.raises(SystemExit) as ended:
+        main([*command[:-1], further, "--start", out, "--seed", "1", "--json"])
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["start"] == hashlib.sha256((tmp_path / "a.policy").read_bytes()).hexdigest()
+    assert "start" not in result
     asked = ["--network", "resnet20", "--pretrained", out, "--budget", "1", "--no-optimum", "--json"]
     with pytest.raises(SystemExit) as ended:
         main(["optimize", "--platform", "systolic", *asked])
