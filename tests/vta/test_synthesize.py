@@ -10,13 +10,14 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
 from rhnas.vta import yosys
 from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.fpga import LFE5U_85F, XC7Z020
 from rhnas.vta.netlist import Unit, instances, units_of
 from rhnas.vta.place import place
 from rhnas.vta.resources import bram_blocks
 from rhnas.vta.rtl.emit import module_verilog
 from rhnas.vta.rtl.gemm import DotProducts
 from rhnas.vta.rtl.scratchpad import Scratchpad
-from rhnas.vta.rtl.target import Target
+from rhnas.vta.rtl.target import Target, target_of
 from rhnas.vta.rtl.tokens import TokenQueue
 from rhnas.vta.synthesize import ModuleUse, Synthesis, module_use, synthesize, synthesize_units
 
@@ -73,6 +74,19 @@ def test_scratchpads_are_block_ram_of_the_number_their_geometry_says(family, dep
     use = use_of("pad", Scratchpad(depth=depth, tensor_bits=tensor, beat_bits=beat), family)
     slices = max(1, tensor // beat)
     assert use.bram_blocks == banks * bram_blocks(tensor // slices, depth // banks, slices)
+
+
+@pytest.mark.hardware
+@needs_yosys
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [XC7Z020, LFE5U_85F], ids=lambda part: part.name)
+def test_a_multiplier_of_tables_takes_what_the_part_says(part):
+    length, outputs = 16, 2
+    target = target_of(part)
+    lanes = {hard: DotProducts(length, outputs, target, hard) for hard in (0, length)}
+    luts = {hard: use_of("dot", lane, part.family).luts for hard, lane in lanes.items()}
+    each = (luts[0] - luts[length]) / (length * outputs)
+    assert each == pytest.approx(part.luts_per_multiplier, rel=0.02)
 
 
 @pytest.mark.hardware

@@ -22,7 +22,7 @@ class Fpga:
         dram_mb_per_s: Peak bandwidth of the board's memory, 10^6 bytes a second.
         products_per_dsp: int8 products that share an operand and fit one hard multiplier.
         lut_inputs: Inputs of a look-up table.
-        luts_per_multiplier: An int8 x int8 multiplier without hard multiplier.
+        luts_per_multiplier: An int8 x int8 multiplier without hard multiplier, as synthesized.
         luts_per_lut6: Tables for logic that takes one six-input table.
         lut_ram_depth: Depth of a memory made of tables.
         lut_ram_luts: Tables per ``lut_ram_width`` bits of such a memory.
@@ -55,7 +55,7 @@ XC7Z020 = Fpga(
     dram_mb_per_s=4_264,
     products_per_dsp=2,
     lut_inputs=6,
-    luts_per_multiplier=134,
+    luts_per_multiplier=78,
     luts_per_lut6=1,
     lut_ram_depth=64,
     lut_ram_luts=4,
@@ -74,7 +74,7 @@ XCZU3EG = Fpga(
     dram_mb_per_s=4_264,
     products_per_dsp=2,
     lut_inputs=6,
-    luts_per_multiplier=134,
+    luts_per_multiplier=78,
     luts_per_lut6=1,
     lut_ram_depth=64,
     lut_ram_luts=4,
@@ -93,7 +93,7 @@ LFE5U_85F = Fpga(
     dram_mb_per_s=1_600,
     products_per_dsp=1,
     lut_inputs=4,
-    luts_per_multiplier=290,
+    luts_per_multiplier=113,
     luts_per_lut6=1.6,
     lut_ram_depth=16,
     lut_ram_luts=6,
