@@ -165,11 +165,11 @@ class TimingProfile:
 
 RTL: Mapping[str, int] = MappingProxyType(
     {
-        "gemm_constant": 10,
-        "reset_constant": 10,
-        "alu_constant": 7,
-        "load_constant": 4,
-        "uop_load_constant": 4,
+        "gemm_constant": 11,
+        "reset_constant": 11,
+        "alu_constant": 9,
+        "load_constant": 5,
+        "uop_load_constant": 5,
         "padding_hidden": 18,
         "store_setup": 1,
         "store_constant": 2,
@@ -177,6 +177,7 @@ RTL: Mapping[str, int] = MappingProxyType(
         "fetch_constant": 19,
         "wide_fetch_constant": 19,
         "wide_fetch_instructions": 64,
+        "request_delay": 3,
         "pad_row_delay": 0,
         "fetch_request_delay": 1,
         "hand_out_delay": 3,

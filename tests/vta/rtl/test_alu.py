@@ -10,6 +10,7 @@ from amaranth.lib import memory
 from amaranth.sim import Simulator
 
 from rhnas.vta.isa import AluOp
+from rhnas.vta.rtl.accumulators import delayed
 from rhnas.vta.rtl.alu import ALU_CYCLES, AluCore
 
 from .test_gemm import small, words
@@ -60,11 +61,12 @@ def test_the_core_is_numpy(op, use_imm):
     packed = [dst | src << config.acc_index_bits for dst, src in uops]
     m.submodules.uop = uop = memory.Memory(shape=unsigned(32), depth=8, init=packed)
     m.submodules.acc = pad = memory.Memory(shape=unsigned(128), depth=config.acc_depth, init=words(acc))
-    for mem, index, data in ((uop, core.uop_index, core.uop_data), (pad, core.acc_index, core.acc_data)):
+    late = delayed(m, core.acc_index)  # reads and writes reach the accumulators a cycle later
+    for mem, index, data in ((uop, core.uop_index, core.uop_data), (pad, late, core.acc_data)):
         port = mem.read_port()
         m.d.comb += [port.addr.eq(index), port.en.eq(1), data.eq(port.data)]
     port = pad.write_port()
-    m.d.comb += [port.addr.eq(core.write_index), port.data.eq(core.write_data), port.en.eq(core.write)]
+    m.d.sync += [port.addr.eq(core.write_index), port.data.eq(core.write_data), port.en.eq(core.write)]
     cycles = 0
 
     async def bench(ctx) -> None:
@@ -79,7 +81,7 @@ def test_the_core_is_numpy(op, use_imm):
             await ctx.tick()
             cycles += 1
             assert cycles < 500
-        await ctx.tick()
+        await ctx.tick().repeat(2)
         assert [ctx.get(pad.data[d]) for d in range(config.acc_depth)] == words(expected)
 
     simulator = Simulator(m)

@@ -10,6 +10,7 @@ from amaranth.lib import memory
 from amaranth.sim import Simulator
 
 from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.rtl.accumulators import delayed
 from rhnas.vta.rtl.gemm import GEMM_CYCLES, GemmCore
 
 
@@ -68,18 +69,19 @@ def test_the_core_is_numpy_and_takes_n_plus_a_constant(shape, reset):
         m.submodules[name] = mem
         return mem
 
+    late = delayed(m, core.acc_index)  # reads and writes reach the accumulators a cycle later
     memories = {
         "uop": (store("uop", uop_words, 32), core.uop_index, core.uop_data),
         "inp": (store("inp", words(inp), 8 * config.inp_tensor_bytes), core.src, core.inp_data),
         "wgt": (store("wgt", words(wgt), 8 * config.wgt_tensor_bytes), core.wgt, core.wgt_data),
-        "acc": (store("acc", words(acc), 8 * config.acc_tensor_bytes), core.acc_index, core.acc_data),
+        "acc": (store("acc", words(acc), 8 * config.acc_tensor_bytes), late, core.acc_data),
     }
     for mem, index, data in memories.values():
         port = mem.read_port()
         m.d.comb += [port.addr.eq(index), port.en.eq(1), data.eq(port.data)]
     accumulators = memories["acc"][0]
     port = accumulators.write_port()
-    m.d.comb += [port.addr.eq(core.write_index), port.data.eq(core.write_data), port.en.eq(core.write)]
+    m.d.sync += [port.addr.eq(core.write_index), port.data.eq(core.write_data), port.en.eq(core.write)]
     cycles = 0
 
     async def bench(ctx) -> None:
@@ -93,7 +95,7 @@ def test_the_core_is_numpy_and_takes_n_plus_a_constant(shape, reset):
             await ctx.tick()
             cycles += 1
             assert cycles < 1000
-        await ctx.tick()
+        await ctx.tick().repeat(2)
         got = [ctx.get(accumulators.data[d]) for d in range(config.acc_depth)]
         assert got == words(reference(acc, inp, wgt, uops, loop, reset))
 

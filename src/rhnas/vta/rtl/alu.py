@@ -137,7 +137,7 @@ class AluCore(wiring.Component):
         opcode, use_imm, imm = (delayed(m, field) for field in (self.opcode, self.use_imm, self.imm))
         m.d.comb += walk.halved.eq(~use_imm)
         # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
-        # destination. t+3: the source is there; an immediate operation is due. t+4: the tensor one is.
+        # destination. t+4: the source is there; an immediate operation is due. t+5: the tensor one is.
         second, second_last = Signal(), Signal()
         m.d.sync += [second.eq(walk.valid & ~use_imm), second_last.eq(walk.last & ~use_imm)]
         first_dst = delayed(m, walk.dst)

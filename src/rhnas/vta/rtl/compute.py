@@ -83,25 +83,28 @@ class ComputeModule(wiring.Component):
             dispatch.done.eq(Cat(*dones, self.gemm.done, self.alu.done, finish).any()),
             self.finished.eq(finish),
         ]
-        self._start_cores(m, dispatch, opcode)
-        self._fill(m, load["is_pad_min_value"])
-        self._accumulate(m, opcode == Opcode.ALU, load["is_pad_min_value"])
+        running = fields(dispatch.current, Opcode.LOAD, self.config)
+        is_alu, minimum = running["opcode"] == Opcode.ALU, running["is_pad_min_value"]
+        self._start_cores(m, dispatch, is_alu)
+        self._fill(m, minimum)
+        self._accumulate(m, is_alu, minimum)
         return m
 
-    def _start_cores(self, m: Module, dispatch: Dispatch, opcode: Value) -> None:
-        """Hand the instruction's fields to both cores and start the one it is for."""
+    def _start_cores(self, m: Module, dispatch: Dispatch, is_alu: Value) -> None:
+        """Hand the fields of what runs to both cores and start the one it is for, a cycle after it."""
+        opcode = fields(dispatch.instruction, Opcode.LOAD, self.config)["opcode"]
         renamed = {"uop_bgn": "uop_begin", "alu_opcode": "opcode"}
         for core, kind in ((self.gemm, Opcode.GEMM), (self.alu, Opcode.ALU)):
-            for name, value in fields(dispatch.instruction, kind, self.config).items():
+            for name, value in fields(dispatch.current, kind, self.config).items():
                 port = renamed.get(name, name)
                 if port in core.signature.members and name != "opcode":
                     m.d.comb += getattr(core, port).eq(value)
             m.d.comb += [
-                core.start.eq(dispatch.start & (opcode == kind)),
+                core.start.eq(delayed(m, dispatch.start & (opcode == kind))),
                 core.uop_data.eq(self.uop.read_data),
             ]
         m.d.comb += [
-            self.uop.read_index.eq(Mux(opcode == Opcode.ALU, self.alu.uop_index, self.gemm.uop_index)),
+            self.uop.read_index.eq(Mux(is_alu, self.alu.uop_index, self.gemm.uop_index)),
             self.inp_index.eq(self.gemm.src),
             self.wgt_index.eq(self.gemm.wgt),
             self.gemm.inp_data.eq(self.inp_tensor),
@@ -133,8 +136,8 @@ class ComputeModule(wiring.Component):
     def _accumulate(self, m: Module, is_alu: Value, minimum: Value) -> None:
         """Share the accumulators among cores and pads, and copy results to the output scratchpad.
 
-        Both are written a cycle later, before any later instruction can read, since their memories lie wide
-        apart.
+        Both are written, and the accumulators read, a cycle later, since their memories lie wide apart; that
+        is before any later instruction can read.
         """
         acc, gemm, alu = self.acc, self.gemm, self.alu
         wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
@@ -142,11 +145,11 @@ class ComputeModule(wiring.Component):
         index = Mux(alu.write, alu.write_index, gemm.write_index)
         result = Mux(alu.write, alu.write_data, gemm.write_data)
         m.d.comb += [
-            acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
             gemm.acc_data.eq(acc.read_data),
             alu.acc_data.eq(acc.read_data),
         ]
         m.d.sync += [
+            acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
             acc.write.eq(gemm.write | alu.write | wide.pad | narrow.pad),
             self.out_write.eq(alu.write | (gemm.write & ~gemm.reset)),
             self.out_index.eq(index),

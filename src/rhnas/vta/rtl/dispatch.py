@@ -16,14 +16,15 @@ class Dispatch(wiring.Component):
     """Queues a module's instructions and runs them in order.
 
     In a cycle with an instruction at the head and its tokens at hand the tokens are taken and ``start``
-    is high; the instruction stays on ``instruction`` until ``done``, whose cycle posts its tokens. The next
-    one starts a cycle later at the earliest. A ``sync`` instruction has no work and posts a cycle after its
-    start.
+    is high; that is the last cycle in which ``instruction`` shows it, so that what runs keeps a copy.
+    ``done`` posts its tokens; the next one starts a cycle later at the earliest. A ``sync`` instruction has
+    no work and posts a cycle after its start.
 
     Ports:
         pop_prev, pop_next, prev_available, next_available: To and from the token queues it takes from.
         push_prev, push_next: To the token queues it posts to.
         sync: Whether the instruction at the head only takes and posts tokens; combinational.
+        current: The instruction that runs, from the cycle after its start.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Dispatch(wiring.Component):
                 "queue_ready": Out(1),
                 "queue_data": In(INSTRUCTION_BITS),
                 "instruction": Out(INSTRUCTION_BITS),
+                "current": Out(INSTRUCTION_BITS),
                 "start": Out(1),
                 "sync": In(1),
                 "done": In(1),
@@ -51,22 +53,27 @@ class Dispatch(wiring.Component):
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=INSTRUCTION_BITS, depth=QUEUE_DEPTH)
         insn, go, finish = self.instruction, Signal(), Signal()
         wants_prev, wants_next = insn[3], insn[4]
-        # The head has a register of its own, since block RAM answers late in a cycle. It counts as queued.
-        head, waiting = Signal(), Signal(range(QUEUE_DEPTH + 1))
+        # The head has a register of its own, since block RAM answers late in a cycle. What runs and the head
+        # count as queued.
+        head, waiting, posts = Signal(), Signal(range(QUEUE_DEPTH + 1)), Signal(2)
         taken = self.queue_valid & self.queue_ready
         m.d.sync += waiting.eq(waiting + taken - finish)
-        with m.If(~head | finish):
+        with m.If(~head | go):
             m.d.sync += [head.eq(queue.r_rdy), insn.eq(queue.r_data)]
+        with m.If(go):
+            m.d.sync += posts.eq(insn[5:7])
         m.d.comb += [
             queue.w_data.eq(self.queue_data),
             queue.w_en.eq(taken),
             self.queue_ready.eq(waiting != QUEUE_DEPTH),
-            queue.r_en.eq(~head | finish),
+            queue.r_en.eq(~head | go),
             self.pop_prev.eq(go & wants_prev),
             self.pop_next.eq(go & wants_next),
-            self.push_prev.eq(finish & insn[5]),
-            self.push_next.eq(finish & insn[6]),
+            self.push_prev.eq(finish & posts[0]),
+            self.push_next.eq(finish & posts[1]),
         ]
+        with m.If(~self.busy):
+            m.d.sync += self.current.eq(insn)
         with m.FSM():
             with m.State("IDLE"):
                 tokens = (~wants_prev | self.prev_available) & (~wants_next | self.next_available)

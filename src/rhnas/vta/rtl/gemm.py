@@ -169,7 +169,7 @@ class GemmCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+3.
+        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+2.
         read = DOT_CYCLES + 1 - ACC_CYCLES
         due, last = (delayed(m, signal, read + 1) for signal in (walk.valid, walk.last))
         index = delayed(m, walk.dst, read)

@@ -102,7 +102,8 @@ class Loader(wiring.Component):
 
     A beat is taken whenever it comes. Pads are written in the cycles without a beat. What is for the
     scratchpad comes out of registers, a cycle after its beat. ``done`` is high for one cycle, that of the
-    last write; ``start`` may follow at once.
+    last write; ``start`` may follow at once. Fields must stay stable from ``start`` to ``done``, between
+    which ``busy`` is high.
 
     Ports:
         request_*: To the read port; ``request_beats`` is the length of the burst.
@@ -118,6 +119,7 @@ class Loader(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "busy": Out(1),
                 "done": Out(1),
                 "base": In(ADDRESS_BITS),
                 "sram_base": In(16),
@@ -148,7 +150,7 @@ class Loader(wiring.Component):
             self.request_address.eq(bursts.address),
             self.request_beats.eq(bursts.beats),
         ]
-        active = Signal()
+        active = self.busy
         # Valid in the cycle after ``start``, and ``lead`` in the one after that: before any beat can come.
         row_length, lead = Signal(SIZE_BITS + 1), Signal(SIZE_BITS + PAD_BITS + 1)
         m.d.sync += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,12 +55,20 @@ def reader_ports(name: str) -> dict[str, Any]:
 def connect_loader(
     m: Module, module: Any, name: str, *, loader: Loader, load: dict[str, Value], start: Value
 ) -> None:
-    """Wire a loader to the module's client ports ``NAME_*`` and to the fields of a LOAD."""
+    """Wire a loader to the module's client ports ``NAME_*``, and to a copy of its own of a LOAD's fields.
+
+    It starts a cycle after the instruction: loaders lie far from the dispatcher and from one another.
+    """
+    started = delayed(m, start)
+    for field in ("sram_base", *TRANSFER_FIELDS, *PAD_FIELDS):
+        port = getattr(loader, field)
+        copy = Signal.like(port, name=f"{name}_{field}")
+        with m.If(~started & ~loader.busy):
+            m.d.sync += copy.eq(load[field])
+        m.d.comb += port.eq(copy)
     m.d.comb += [
-        loader.start.eq(start),
+        loader.start.eq(started),
         loader.base.eq(getattr(module, f"{name}_base")),
-        loader.sram_base.eq(load["sram_base"]),
-        *(getattr(loader, field).eq(load[field]) for field in (*TRANSFER_FIELDS, *PAD_FIELDS)),
         getattr(module, f"{name}_valid").eq(loader.request_valid),
         loader.request_ready.eq(getattr(module, f"{name}_ready")),
         getattr(module, f"{name}_address").eq(loader.request_address),
@@ -119,12 +127,13 @@ class LoadModule(wiring.Component):
         connect_queue(m, self, dispatch)
         load = fields(dispatch.instruction, Opcode.LOAD, self.config)
         is_inp = load["memory_type"] == Memory.INP
+        minimum = fields(dispatch.current, Opcode.LOAD, self.config)["is_pad_min_value"]
         data = delayed(m, self.data, reset_less=True)
         parts = (("inp", self.inp, self.inp_loader, is_inp), ("wgt", self.wgt, self.wgt_loader, ~is_inp))
         for name, pad, loader, mine in parts:
             m.submodules[name], m.submodules[f"{name}_loader"] = pad, loader
             connect_loader(m, self, name, loader=loader, load=load, start=dispatch.start & mine)
-            fill(m, pad, loader, data, least(load["is_pad_min_value"], 8, pad.tensor_bits // 8))
+            fill(m, pad, loader, data, least(minimum, 8, pad.tensor_bits // 8))
             m.d.comb += [
                 pad.read_index.eq(getattr(self, f"{name}_index")),
                 getattr(self, f"{name}_tensor").eq(pad.read_data),
@@ -166,6 +175,10 @@ class StoreModule(wiring.Component):
         m.submodules.storer = storer = self.storer
         connect_queue(m, self, dispatch)
         store = fields(dispatch.instruction, Opcode.STORE, config)
+        # A store starts at once, with the fields that it starts with; the others are of what runs.
+        running = fields(dispatch.current, Opcode.STORE, config)
+        begun_with = {name: store[name] for name in ("sram_base", "dram_base", "y_size")}
+        begun_with |= {name: running[name] for name in ("x_size", "x_stride")}
         for channel in ("aw", "w", "b"):
             for name, member in memory_port(config.bus_bits).members.items():
                 if name.startswith(channel):
@@ -174,8 +187,7 @@ class StoreModule(wiring.Component):
         m.d.comb += [
             storer.start.eq(dispatch.start),
             storer.base.eq(self.base),
-            storer.sram_base.eq(store["sram_base"]),
-            *(getattr(storer, name).eq(store[name]) for name in TRANSFER_FIELDS),
+            *(getattr(storer, name).eq(value) for name, value in begun_with.items()),
             dispatch.sync.eq(store["x_size"] == 0),
             dispatch.done.eq(storer.done),
             self.error.eq(storer.error),
