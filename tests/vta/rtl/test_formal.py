@@ -67,14 +67,11 @@ def watched_writes(tensor_bytes: int, row_bytes: int) -> tuple[Module, list[Sign
         tensor_bits=8 * tensor_bytes, row_bits=8 * row_bytes, bus_bits=8 * BUS_BYTES, depth=DEPTH
     )
     bus = storer.bus
-    fields = [storer.base, storer.sram_base, storer.dram_base, storer.y_size, storer.x_size, storer.x_stride]
-    inputs = [storer.start, *fields, bus.awready, bus.wready, bus.bvalid, bus.bresp, storer.out_data]
-    busy = Signal()
-    with m.If(storer.start):
-        m.d.sync += busy.eq(1)
-    with m.Elif(storer.done):
-        m.d.sync += busy.eq(0)
-    m.d.comb += Assume(~(storer.start & busy) & (storer.x_size != 0) & (storer.y_size != 0))
+    fields = [storer.base, storer.sram_base, storer.x_size, storer.x_stride]
+    ahead = [storer.next_dram_base, storer.next_y_size]
+    inputs = [storer.start, *fields, *ahead, bus.awready, bus.wready, bus.bvalid, bus.bresp, storer.out_data]
+    busy = storer.busy
+    m.d.comb += Assume(~(storer.start & busy) & (storer.x_size != 0) & (storer.next_y_size != 0))
     m.d.comb += [Assume(~busy | (field == delayed(m, field))) for field in fields]
     # The scratchpad gives the same tensor for the same index.
     index = storer.out_index[: DEPTH.bit_length() - 1]

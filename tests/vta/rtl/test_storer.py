@@ -8,6 +8,7 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 from amaranth.hdl import Module
 from amaranth.sim import Simulator
 
+from rhnas.vta.rtl.loader import AHEAD_FIELDS
 from rhnas.vta.rtl.scratchpad import OutputScratchpad
 from rhnas.vta.rtl.storer import Storer
 from rhnas.vta.timing import profile_named
@@ -75,6 +76,7 @@ def test_rows_land_in_memory_in_the_cycles_of_the_law(tensor_bytes, row_bytes):
     m = Module()
     m.submodules += [storer, pad]
     m.d.comb += [pad.read_index.eq(storer.out_index), storer.out_data.eq(pad.read_data)]
+    names = {name.removeprefix("next_"): name for name in AHEAD_FIELDS}
     pause_beats = row_bytes // BUS_BYTES if tensor_bytes > BUS_BYTES else 0
 
     async def bench(ctx) -> None:
@@ -88,14 +90,15 @@ def test_rows_land_in_memory_in_the_cycles_of_the_law(tensor_bytes, row_bytes):
         ctx.set(storer.bus.wready, 1)
         for _ in range(8):
             store = random_store(rng)
-            wanted = profile_named("rhnas").store_setup
+            wanted = profile_named("rhnas").store_setup - 1  # the storer starts a cycle after its instruction
             for y in range(store["y_size"]):
                 start = (store["dram_base"] + y * store["x_stride"]) * tensor_bytes
                 row = tensors[store["sram_base"] + y * store["x_size"] :][: store["x_size"]]
                 expected[start : start + row.size] = row.reshape(-1)
                 wanted += row_cycles(start, row.size, pause_beats)
             for name, value in store.items():
-                ctx.set(getattr(storer, name), value)
+                ctx.set(getattr(storer, names.get(name, name)), value)
+            await ctx.tick()
             ctx.set(storer.start, 1)
             await ctx.tick()
             ctx.set(storer.start, 0)

@@ -18,10 +18,16 @@ TRANSFER_FIELDS = {"dram_base": 32, "y_size": SIZE_BITS, "x_size": SIZE_BITS, "x
 PAD_FIELDS = {"y_pad_0": PAD_BITS, "y_pad_1": PAD_BITS, "x_pad_0": PAD_BITS, "x_pad_1": PAD_BITS}
 BEAT_BITS = SIZE_BITS + 12
 """Width of beat counts within a row: 65,535 tensors of up to 2^11 beats."""
+AHEAD_FIELDS = {"next_dram_base": 32, "next_y_size": SIZE_BITS}
+"""What the next transfer starts with, a cycle before its ``start``."""
+BURST_FIELDS = (*AHEAD_FIELDS, "x_size", "x_stride")
+"""Fields that ``RowBursts`` takes."""
 
 
 class RowBursts(wiring.Component):
-    """Cuts the rows of a 2-D transfer into aligned bursts, one a cycle from two cycles after ``start``.
+    """Cuts the rows of a 2-D transfer into aligned bursts, one a cycle from the cycle after ``start``.
+
+    The first row and the number of rows are taken in whenever no transfer runs.
 
     Args of the constructor:
         tensor_bits: Width of an element in DRAM.
@@ -36,7 +42,9 @@ class RowBursts(wiring.Component):
             {
                 "start": In(1),
                 "base": In(ADDRESS_BITS),
-                **{name: In(width) for name, width in TRANSFER_FIELDS.items()},
+                **{name: In(width) for name, width in AHEAD_FIELDS.items()},
+                "x_size": In(SIZE_BITS),
+                "x_stride": In(SIZE_BITS),
                 "valid": Out(1),
                 "ready": In(1),
                 "address": Out(ADDRESS_BITS),
@@ -64,9 +72,10 @@ class RowBursts(wiring.Component):
             free.eq(~self.valid | (taken & self.row_last)),
             next_rows.eq(rows - 1),
         ]
-        # What a transfer starts with is taken in whenever none runs, since ``start`` comes late in its cycle.
-        with m.If(~running):
-            m.d.sync += [element.eq(self.dram_base), rows.eq(self.y_size), running.eq(self.start)]
+        active = self.start | running
+        m.d.sync += running.eq(active & ~(free & (rows == 0)))
+        with m.If(~active):
+            m.d.sync += [element.eq(self.next_dram_base), rows.eq(self.next_y_size)]
         with m.Elif(free & (rows != 0)):
             first, count = self._row(element)
             m.d.sync += [
@@ -84,8 +93,6 @@ class RowBursts(wiring.Component):
                 left.eq(left - room),
                 self.valid.eq(~self.row_last),
             ]
-        with m.If(running & free & (rows == 0)):
-            m.d.sync += running.eq(0)
         return m
 
     def _row(self, element: Signal) -> tuple[Value, Value]:
@@ -102,8 +109,8 @@ class Loader(wiring.Component):
 
     A beat is taken whenever it comes. Pads are written in the cycles without a beat. What is for the
     scratchpad comes out of registers, a cycle after its beat. ``done`` is high for one cycle, that of the
-    last write; ``start`` may follow at once. Fields must stay stable from ``start`` to ``done``, between
-    which ``busy`` is high.
+    last write or the one before; ``start`` may follow at once. Fields must stay stable from ``start`` to
+    ``done``, between which ``busy`` is high.
 
     Ports:
         request_*: To the read port; ``request_beats`` is the length of the burst.
@@ -123,7 +130,7 @@ class Loader(wiring.Component):
                 "done": Out(1),
                 "base": In(ADDRESS_BITS),
                 "sram_base": In(16),
-                **{name: In(width) for name, width in (TRANSFER_FIELDS | PAD_FIELDS).items()},
+                **{name: In(width) for name, width in (AHEAD_FIELDS | TRANSFER_FIELDS | PAD_FIELDS).items()},
                 "request_valid": Out(1),
                 "request_ready": In(1),
                 "request_address": Out(ADDRESS_BITS),
@@ -144,22 +151,19 @@ class Loader(wiring.Component):
         m.d.comb += [
             bursts.start.eq(self.start),
             bursts.base.eq(self.base),
-            *(getattr(bursts, name).eq(getattr(self, name)) for name in TRANSFER_FIELDS),
+            *(getattr(bursts, name).eq(getattr(self, name)) for name in BURST_FIELDS),
             self.request_valid.eq(bursts.valid),
             bursts.ready.eq(self.request_ready),
             self.request_address.eq(bursts.address),
             self.request_beats.eq(bursts.beats),
         ]
         active = self.busy
-        # Valid in the cycle after ``start``, and ``lead`` in the one after that: before any beat can come.
-        row_length, lead = Signal(SIZE_BITS + 1), Signal(SIZE_BITS + PAD_BITS + 1)
-        m.d.sync += [
-            row_length.eq(self._between + self.x_size),
-            lead.eq(self._tensors(m, self.y_pad_0, self.x_pad_0)),
-        ]
+        # Valid in the cycle after ``start``: before any beat can come.
+        row_length = delayed(m, self._between + self.x_size, reset_less=True)
+        lead = self._tensors(m, self.y_pad_0, self.x_pad_0)
         begun = delayed(m, self.start)
         received = self._receive(m, begun, active, row_length, lead)
-        padded = self._pad(m, begun, active) & ~begun
+        padded = self._pad(m, begun, active, received) & ~begun
         with m.If(self.start):
             m.d.sync += active.eq(1)
         with m.Elif(active & received & padded):
@@ -167,7 +171,7 @@ class Loader(wiring.Component):
             m.d.sync += active.eq(0)
         return m
 
-    def _receive(self, m: Module, begun: Signal, active: Signal, row_length: Signal, lead: Signal) -> Signal:
+    def _receive(self, m: Module, begun: Signal, active: Signal, row_length: Signal, lead: Value) -> Signal:
         """Place the beats; returns whether all have come."""
         slices, lanes = self.bursts.slices, self.bursts.lanes
         rows, row_index = Signal(SIZE_BITS), Signal(self.index_bits)
@@ -190,7 +194,6 @@ class Loader(wiring.Component):
             )
             for lane in range(lanes)
         ]
-        placed = delayed(m, begun)
         next_low = (low + self.x_stride)[: log2(lanes)] if lanes > 1 else Const(0, 1)
         with m.If(~active):
             first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
@@ -201,7 +204,7 @@ class Loader(wiring.Component):
                 position.eq(-first),
                 part.eq(0),
             ]
-        with m.Elif(placed):
+        with m.Elif(begun):
             m.d.sync += row_index.eq(self.sram_base + lead)
         with m.Elif(self.data_valid):
             m.d.sync += [part.eq(Mux(part_end, 0, part + 1)), position.eq(position + Mux(part_end, lanes, 0))]
@@ -215,14 +218,15 @@ class Loader(wiring.Component):
                 ]
         return received
 
-    def _pad(self, m: Module, begun: Signal, active: Signal) -> Value:
-        """Write the pads: a first run, one between two rows, a last one; returns whether all are written.
+    def _pad(self, m: Module, begun: Signal, active: Signal, received: Signal) -> Value:
+        """Write the pads: a first run, one between two rows, a last one; returns whether none is left.
 
         A run's last pad leads on to the next run; an empty run takes a cycle of its own. Whether a count is
         over is kept beside it: a comparison would come late in the cycle that ends the instruction.
         """
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         run_over, rows_over = Signal(init=1), Signal(init=1)  # whether they are 0
+        one_left, final = Signal(), Signal()  # whether the run is 1, and whether the rows are
         index = Signal(self.index_bits)
         sides, skip_first, single, pad = Signal(), Signal(), Signal(), Signal()
         none_before = (self.y_pad_0 == 0) & (self.x_pad_0 == 0)
@@ -239,28 +243,36 @@ class Loader(wiring.Component):
         more = Mux(skip_first, Mux(single, self.x_pad_1, self._between), self.x_pad_0)
         full, more = Mux(active, self.y_pad_1, full), Mux(active, self.x_pad_1, more)
         ahead, ahead_over = self._tensors(m, full, more), delayed(m, (full == 0) & (more == 0))
+        single_tensor = (full == 1) & (more == 0) & (self.x_size == 1) & ~sides
+        ahead_one = delayed(m, (full == 0) & (more == 1) | single_tensor)
         with m.If(begun):
             m.d.sync += [
                 run.eq(ahead),
                 run_over.eq(ahead_over),
+                one_left.eq(ahead_one),
                 rows.eq(Mux(none_after, 0, self.y_size - skip_first)),
                 rows_over.eq(none_after | (self.y_size == 0) | (single & skip_first)),
+                final.eq(~none_after & Mux(skip_first, self.y_size == 2, single)),
                 index.eq(self.sram_base + Mux(skip_first, self.x_size, 0)),
             ]
         with m.Else():
-            leads_on = ~rows_over & (run_over | (pad & (run == 1) & sides))
-            final = rows == 1
+            leads_on = ~rows_over & (run_over | (pad & one_left & sides))
             with m.If(leads_on):
                 m.d.sync += [
                     rows.eq(rows - 1),
                     rows_over.eq(final),
+                    final.eq(rows == 2),
                     run.eq(Mux(final, ahead, self._between)),
                     run_over.eq(Mux(final, ahead_over, ~sides)),
+                    one_left.eq(Mux(final, ahead_one, self._between == 1)),
                 ]
             with m.Elif(pad):
-                m.d.sync += [run.eq(run - 1), run_over.eq(run == 1)]
+                m.d.sync += [run.eq(run - 1), run_over.eq(one_left), one_left.eq(run == 2)]
             m.d.sync += index.eq(index + pad + Mux(leads_on, self.x_size, 0))
-        return run_over & rows_over
+        # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
+        last_pad = one_left & received
+        none_follows = final & ahead_over & received & (run_over | (last_pad & sides))
+        return (rows_over & (run_over | last_pad)) | none_follows
 
     @property
     def _between(self) -> Value:

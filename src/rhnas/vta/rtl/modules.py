@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
@@ -15,9 +16,16 @@ from rhnas.vta.rtl.axi import memory_port
 from rhnas.vta.rtl.dispatch import Dispatch
 from rhnas.vta.rtl.fetch import INSTRUCTION_BITS
 from rhnas.vta.rtl.fields import fields
-from rhnas.vta.rtl.loader import ADDRESS_BITS, BURST_BEATS, PAD_FIELDS, TRANSFER_FIELDS, Loader
+from rhnas.vta.rtl.loader import (
+    ADDRESS_BITS,
+    AHEAD_FIELDS,
+    BURST_BEATS,
+    PAD_FIELDS,
+    TRANSFER_FIELDS,
+    Loader,
+)
 from rhnas.vta.rtl.scratchpad import OutputScratchpad, Scratchpad, log2
-from rhnas.vta.rtl.storer import Storer
+from rhnas.vta.rtl.storer import STORE_FIELDS, Storer
 
 QUEUE_PORTS = {
     "queue_valid": In(1),
@@ -52,22 +60,28 @@ def reader_ports(name: str) -> dict[str, Any]:
     }
 
 
+def connect_fields(m: Module, unit: Any, names: Iterable[str], given: dict[str, Value], start: Value) -> None:
+    """Start a loader or storer a cycle after its instruction, on a copy of its own of the fields named.
+
+    Such units lie far from the dispatcher and from one another. With the first row they need not wait for the
+    copy.
+    """
+    started = delayed(m, start)
+    for name in names:
+        copy = Signal.like(getattr(unit, name), name=f"copy_{name}")
+        with m.If(~started & ~unit.busy):
+            m.d.sync += copy.eq(given[name])
+        m.d.comb += getattr(unit, name).eq(copy)
+    m.d.comb += unit.start.eq(started)
+    m.d.comb += [getattr(unit, name).eq(given[name.removeprefix("next_")]) for name in AHEAD_FIELDS]
+
+
 def connect_loader(
     m: Module, module: Any, name: str, *, loader: Loader, load: dict[str, Value], start: Value
 ) -> None:
-    """Wire a loader to the module's client ports ``NAME_*``, and to a copy of its own of a LOAD's fields.
-
-    It starts a cycle after the instruction: loaders lie far from the dispatcher and from one another.
-    """
-    started = delayed(m, start)
-    for field in ("sram_base", *TRANSFER_FIELDS, *PAD_FIELDS):
-        port = getattr(loader, field)
-        copy = Signal.like(port, name=f"{name}_{field}")
-        with m.If(~started & ~loader.busy):
-            m.d.sync += copy.eq(load[field])
-        m.d.comb += port.eq(copy)
+    """Wire a loader to the module's client ports ``NAME_*`` and to the fields of a LOAD."""
+    connect_fields(m, loader, ("sram_base", *TRANSFER_FIELDS, *PAD_FIELDS), load, start)
     m.d.comb += [
-        loader.start.eq(started),
         loader.base.eq(getattr(module, f"{name}_base")),
         getattr(module, f"{name}_valid").eq(loader.request_valid),
         loader.request_ready.eq(getattr(module, f"{name}_ready")),
@@ -175,19 +189,14 @@ class StoreModule(wiring.Component):
         m.submodules.storer = storer = self.storer
         connect_queue(m, self, dispatch)
         store = fields(dispatch.instruction, Opcode.STORE, config)
-        # A store starts at once, with the fields that it starts with; the others are of what runs.
-        running = fields(dispatch.current, Opcode.STORE, config)
-        begun_with = {name: store[name] for name in ("sram_base", "dram_base", "y_size")}
-        begun_with |= {name: running[name] for name in ("x_size", "x_stride")}
+        connect_fields(m, storer, STORE_FIELDS, store, dispatch.start)
         for channel in ("aw", "w", "b"):
             for name, member in memory_port(config.bus_bits).members.items():
                 if name.startswith(channel):
                     mine, its = getattr(self.bus, name), getattr(storer.bus, name)
                     m.d.comb += mine.eq(its) if member.flow is Out else its.eq(mine)
         m.d.comb += [
-            storer.start.eq(dispatch.start),
             storer.base.eq(self.base),
-            *(getattr(storer, name).eq(value) for name, value in begun_with.items()),
             dispatch.sync.eq(store["x_size"] == 0),
             dispatch.done.eq(storer.done),
             self.error.eq(storer.error),

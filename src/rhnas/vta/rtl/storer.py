@@ -7,16 +7,19 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rhnas.vta.rtl.axi import INCREMENTING, memory_port
-from rhnas.vta.rtl.loader import ADDRESS_BITS, SIZE_BITS, TRANSFER_FIELDS, RowBursts
+from rhnas.vta.rtl.loader import ADDRESS_BITS, AHEAD_FIELDS, BURST_FIELDS, SIZE_BITS, RowBursts
 from rhnas.vta.rtl.scratchpad import log2
+
+STORE_FIELDS = {"sram_base": 16, "x_size": SIZE_BITS, "x_stride": SIZE_BITS}
+"""Fields that a store needs beside those it starts with."""
 
 
 class Storer(wiring.Component):
     """Writes a 2-D block of output tensors, burst by burst: address, beats, response.
 
-    A cycle after ``start`` the first row is ready. Where memory never stalls, a burst of b beats then takes
-    3 + b cycles: its address, a read of the scratchpad, the beats, the response. Where a tensor's row is
-    wider than the bus, each further row in a burst takes a cycle to read, as in the public RTL.
+    In the cycle after ``start`` the first row is ready. Where memory never stalls, a burst of b beats then
+    takes 3 + b cycles: its address, a read of the scratchpad, the beats, the response. Where a tensor's row
+    is wider than the bus, each further row in a burst takes a cycle to read, as in the public RTL.
 
     Args of the constructor:
         row_bits: Width of one of a tensor's BATCH rows.
@@ -30,11 +33,11 @@ class Storer(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "busy": Out(1),
                 "done": Out(1),
                 "error": Out(1),
                 "base": In(ADDRESS_BITS),
-                "sram_base": In(16),
-                **{name: In(width) for name, width in TRANSFER_FIELDS.items()},
+                **{name: In(width) for name, width in (AHEAD_FIELDS | STORE_FIELDS).items()},
                 "bus": Out(memory_port(bus_bits)),
                 "out_index": Out(signed(self.index_bits + 2)),
                 "out_data": In(max(tensor_bits, bus_bits)),
@@ -48,7 +51,7 @@ class Storer(wiring.Component):
         m.d.comb += [
             bursts.start.eq(self.start),
             bursts.base.eq(self.base),
-            *(getattr(bursts, name).eq(getattr(self, name)) for name in TRANSFER_FIELDS),
+            *(getattr(bursts, name).eq(getattr(self, name)) for name in BURST_FIELDS),
             bus.awaddr.eq(bursts.address),
             bus.awlen.eq(bursts.beats - 1),
             bus.awsize.eq(log2(self.bus_bits // 8)),
@@ -63,7 +66,9 @@ class Storer(wiring.Component):
         else:
             pauses = self._lanes(m, fresh_row & addressed, sent)
         with m.If(self.start):
-            m.d.sync += fresh_row.eq(1)
+            m.d.sync += [fresh_row.eq(1), self.busy.eq(1)]
+        with m.Elif(self.done):
+            m.d.sync += self.busy.eq(0)
         with m.FSM():
             with m.State("ADDRESS"):
                 m.d.comb += [
