@@ -116,9 +116,11 @@ class Memories:
     def total(self, per_bank: Callable[[int, int, int], int]) -> IntArray:
         """Sum over all banks of what one takes, by its part's width, its depth and its parts, int64 (B,)."""
         axes = (self.bits, self.depth, self.parts)
-        sizes = [int(log.max()) + 1 for log in axes]
-        table = np.array([per_bank(1 << i, 1 << j, 1 << k) for i, j, k in np.ndindex(*sizes)])
-        return np.asarray((table.reshape(sizes)[axes] << self.banks).sum(axis=0))
+        table = np.zeros([int(log.max()) + 1 for log in axes], dtype=np.int64)
+        occurs = np.zeros(table.shape, dtype=bool)
+        occurs[axes] = True
+        table[occurs] = [per_bank(1 << i, 1 << j, 1 << k) for i, j, k in np.argwhere(occurs).tolist()]
+        return np.asarray((table[axes] << self.banks).sum(axis=0))
 
     def bram_blocks(self) -> IntArray:
         """18 Kb blocks, instruction queues included, int64 (B,)."""
