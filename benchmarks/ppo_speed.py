@@ -35,7 +35,7 @@ from rhnas.seeds import Seeds
 from rhnas.workload import IntArray
 
 PARALLEL = (1, 8, 32, 128)
-"""Environments at once that MaskablePPO is tried with."""
+"""Environments at once that MaskablePPO is tried with; the batch is a multiple of each."""
 
 WANTED_GAP = 0.02
 MOST_DESIGNS = 4_000
@@ -145,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problem", default="resnet18", choices=PROBLEMS)
     parser.add_argument("--batch", type=int, default=512, help="designs per update in the rate")
+    parser.add_argument("--parallel", type=int, nargs="*", default=list(PARALLEL), help="of MaskablePPO")
     parser.add_argument("--updates", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=5, help="of the time to a 2%% gap")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
@@ -162,9 +163,9 @@ def main() -> None:
     print(f"{problem.title}, batches of {given.batch} designs, one thread; steps a second")
     print(f"  ours                        {figures['ours']:>9,.0f}")
     theirs = {}
-    for parallel in PARALLEL:
+    for parallel in given.parallel:
         theirs[parallel] = their_rate(context, scores, given.batch, max(given.updates // 5, 1), parallel)
-        print(f"  MaskablePPO, {parallel:>2} at once     {theirs[parallel]:>9,.0f}", flush=True)
+        print(f"  MaskablePPO, {parallel:>3} at once    {theirs[parallel]:>9,.0f}", flush=True)
     figures |= {"maskable": theirs, "ratio": figures["ours"] / max(theirs.values())}
     print(f"  ratio to the fastest        {figures['ratio']:>9.1f}")
 

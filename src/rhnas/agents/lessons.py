@@ -55,7 +55,7 @@ class LessonSettings:
         remembered: Taught designs that stay candidates in later rounds.
     """
 
-    networks: int = 2
+    networks: int = 4
     settings: int = 36
     weightings: int = 1
     draws: int = 32
