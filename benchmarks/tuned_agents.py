@@ -103,7 +103,7 @@ DEAR = frozenset({"optuna_gp"})
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much every agent gets; a file of results holds runs of one plan.
+    """How much every agent gets; a file of results holds runs of one plan; tuning seeds may be added.
 
     Attributes:
         budget: Evaluations per run.
@@ -170,7 +170,7 @@ class Results:
 
     Args:
         path: The file; absent at first.
-        plan: Refused where the file was made with another.
+        plan: Refused where the file was made with another; left out: that of the file.
     """
 
     def __init__(self, path: Path, plan: Plan | None = None) -> None:
@@ -179,7 +179,8 @@ class Results:
             raise SystemExit(f"there must be results to print, got no file {path}; run without --table first")
         content = read_json(path) if path.exists() else {}
         self.plan = plan or Plan(**content["plan"])
-        if content and content["plan"] != dataclasses.asdict(self.plan):
+        known = {**content.get("plan", {}), "tuning_seeds": self.plan.tuning_seeds}
+        if content and Plan(**known) != self.plan:
             raise SystemExit(f"{path} must hold runs of {plan}, got {content['plan']}; give another --json")
         self.runs = {key: Run(**run) for key, run in content.get("runs", {}).items()}
 
