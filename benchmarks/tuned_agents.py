@@ -200,7 +200,10 @@ class Results:
         return any(key.startswith(f"{agent}/") for key in self.runs)
 
     def of(self, games: Sequence[Game]) -> list[Run]:
-        """Their runs; a game that was not played is an error."""
+        """Their runs; a game that was not played yet ends the program."""
+        missing = [game.key for game in games if game.key not in self.runs]
+        if missing:
+            raise SystemExit(f"{self._path} must hold {missing[0]}; run again without --table to go on")
         return [self.runs[game.key] for game in games]
 
     def chosen(self, agent: str) -> int:
