@@ -100,6 +100,9 @@ def test_what_was_played_is_kept_and_not_played_again(tuned, tmp_path, monkeypat
     assert "|  | `random` | 100% | 50.00% | 50.00% | 7 | 0 |" in printed
     with pytest.raises(SystemExit, match="give another --json"):
         tuned.Results(path, tuned.Plan(budget=11, candidates=3, tuning_seeds=1))
+    monkeypatch.setitem(tuned.GRIDS, "annealing", {"hot": (0.3, 0.4)})
+    with pytest.raises(SystemExit, match="grid of annealing"):
+        tuned.Results(path, plan)
 
 
 def test_a_table_of_nothing_is_refused(tmp_path):
