@@ -12,6 +12,7 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,28 +83,52 @@ def table_of(task: Task) -> np.ndarray:
     return table
 
 
-def play(task: Task, table: np.ndarray, agent: str, budget: int, seeds: int) -> dict[str, Any]:
-    """One agent on one problem: gaps over seeds."""
-    optimum = np.nanmin(table)
-    context, gaps, to_optimum, unrealizable = task.context(budget), [], [], []
-    started = time.perf_counter()
-    for seed in range(seeds):
-        evaluator = Evaluator(task.space, lambda designs: table[task.space.ravel(designs)])
-        player = task.agent(agent, seed)
-        search(player, context, evaluator)
-        unrealizable.append(player.unrealizable)
-        assert evaluator.evaluations == min(budget, task.designs.count)
-        gaps.append(float(np.exp(evaluator.trace[-1] - optimum) - 1))
-        reached = np.flatnonzero(evaluator.trace <= optimum + EXACT)
-        to_optimum.append(int(reached[0]) + 1 if len(reached) else None)
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One agent's search with one seed.
+
+    Attributes:
+        gap: Above the exact optimum at the end, as a fraction.
+        to_optimum: Evaluations until the exact optimum; None if it was not found.
+        unrealizable: Proposals that could not be built.
+        seconds: Of wall clock.
+    """
+
+    gap: float
+    to_optimum: int | None
+    unrealizable: int
+    seconds: float
+
+
+def run_once(
+    task: Task, table: np.ndarray, agent: str, seed: int, *, budget: int, options: Mapping[str, Any]
+) -> Run:
+    """An agent with options of its own on one problem, whose costs it looks up."""
+    started, optimum = time.perf_counter(), np.nanmin(table)
+    evaluator = Evaluator(task.space, lambda designs: table[task.space.ravel(designs)])
+    player = task.agent(agent, seed, **options)
+    search(player, task.context(budget), evaluator)
+    assert evaluator.evaluations == min(budget, task.designs.count)
+    reached = np.flatnonzero(evaluator.trace <= optimum + EXACT)
+    return Run(
+        gap=float(np.exp(evaluator.trace[-1] - optimum) - 1),
+        to_optimum=int(reached[0]) + 1 if len(reached) else None,
+        unrealizable=player.unrealizable,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def summary(runs: Sequence[Run]) -> dict[str, Any]:
+    """What a table says of runs that differ in their seed."""
+    gaps, to_optimum = [run.gap for run in runs], [run.to_optimum for run in runs]
     middle = np.median([math.inf if count is None else count for count in to_optimum])
     return {
         "exact": float(np.mean([count is not None for count in to_optimum])),
         "median": float(np.median(gaps)),
         "p90": float(np.quantile(gaps, 0.9)),
         "evaluations_to_optimum": float(middle) if np.isfinite(middle) else None,
-        "unrealizable": float(np.mean(unrealizable)),
-        "seconds": (time.perf_counter() - started) / seeds,
+        "unrealizable": float(np.mean([run.unrealizable for run in runs])),
+        "seconds": float(np.mean([run.seconds for run in runs])),
         "gaps": gaps,
         "evaluations_to_optimum_by_seed": to_optimum,
     }
@@ -118,7 +143,8 @@ def compare(problem: Problem, agents: list[str], budget: int, seeds: int) -> dic
     print(f"  {'agent':<17}{'exact':>7}{'median':>9}{'p90':>9}{'evals':>7}{'unreal':>8}{'s/run':>8}")
     rows = {}
     for agent in agents:
-        row = rows[agent] = play(task, table, agent, budget, seeds)
+        runs = [run_once(task, table, agent, seed, budget=budget, options={}) for seed in range(seeds)]
+        row = rows[agent] = summary(runs)
         evaluations = row["evaluations_to_optimum"]
         print(
             f"  {agent:<17}{row['exact']:>7.0%}{row['median']:>9.2%}{row['p90']:>9.2%}"

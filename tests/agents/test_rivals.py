@@ -207,6 +207,15 @@ def test_confuciux_refuses_impossible_sizes(options):
         make_agent("confuciux", DESIGNS, Seeds(root=0), **options)
 
 
+def test_options_reach_the_libraries():
+    ours = make_agent("sb3_ppo", DESIGNS, Seeds(root=0)).model(environment(), 0)
+    given = make_agent("sb3_ppo", DESIGNS, Seeds(root=0), episodes=2, n_epochs=3).model(environment(), 0)
+    assert (ours.n_steps, ours.n_epochs) == (32 * 4, 6)
+    assert (given.n_steps, given.batch_size, given.n_epochs) == (2 * 4, 2 * 4, 3)
+    sampler = make_agent("optuna_nsga2", DESIGNS, Seeds(root=0), population_size=7).sampler(0)
+    assert sampler.population_size == 7
+
+
 def test_an_unknown_agent_gets_the_nearest_name():
     with pytest.raises(SettingsError, match="did you mean sb3_maskable_ppo"):
         make_agent("maskable_ppo", DESIGNS, Seeds(root=0))

@@ -22,14 +22,16 @@ class OptunaAgent(UnmaskedAgent):
     """A study with one integer per choice, asked and told as Optuna's users do.
 
     What cannot be built is told as a constraint that is broken, with the worst objective so far; samplers
-    that handle constraints use it. All settings of the samplers are Optuna's own.
+    that handle constraints use it. Settings that are not given are Optuna's own.
 
     Args:
         designs: The feasible designs.
         seeds: Where its randomness comes from.
+        options: Arguments of Optuna's sampler.
     """
 
-    def __init__(self, designs: FeasibleSet, seeds: Seeds) -> None:
+    def __init__(self, designs: FeasibleSet, seeds: Seeds, **options: Any) -> None:
+        self._options = options
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = {
             choice.name: optuna.distributions.IntDistribution(0, len(choice.values) - 1)
@@ -83,7 +85,7 @@ class OptunaRandomAgent(OptunaAgent):
 
     def sampler(self, seed: int) -> Any:
         """Optuna's random sampler."""
-        return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.RandomSampler(seed=seed, **self._options)
 
 
 @final
@@ -92,7 +94,7 @@ class OptunaTPEAgent(OptunaAgent):
 
     def sampler(self, seed: int) -> Any:
         """Optuna's TPE."""
-        return optuna.samplers.TPESampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, **self._options)
 
 
 @final
@@ -101,7 +103,7 @@ class OptunaNSGA2Agent(OptunaAgent):
 
     def sampler(self, seed: int) -> Any:
         """Optuna's NSGA-II."""
-        return optuna.samplers.NSGAIISampler(seed=seed)
+        return optuna.samplers.NSGAIISampler(seed=seed, **self._options)
 
 
 @final
@@ -110,4 +112,4 @@ class OptunaGPAgent(OptunaAgent):
 
     def sampler(self, seed: int) -> Any:
         """Optuna's GP."""
-        return optuna.samplers.GPSampler(seed=seed)
+        return optuna.samplers.GPSampler(seed=seed, **self._options)

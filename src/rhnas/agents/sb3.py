@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import queue
 import random
 import threading
@@ -9,7 +10,7 @@ import weakref
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -25,9 +26,6 @@ from rhnas.workload import IntArray
 
 HIDDEN = 64
 """Width of the two hidden layers, as of our PPO."""
-
-EPISODES = 32
-"""Episodes per update of the PPO variants, as of our PPO."""
 
 
 class _ClosedError(Exception):
@@ -105,15 +103,34 @@ class SB3Agent(UnmaskedAgent):
     Args:
         designs: The feasible designs.
         seeds: Where its randomness comes from.
+        episodes: Designs per update, for DQN before it learns; 0 for the agent's own.
+        options: Arguments of the library's algorithm, instead of the agent's own.
+
+    Attributes:
+        algorithm: The library's class.
+        episodes: Where none are given.
     """
 
-    def __init__(self, designs: FeasibleSet, seeds: Seeds) -> None:
+    algorithm: ClassVar[Any]
+    episodes: ClassVar[int]
+
+    def __init__(self, designs: FeasibleSet, seeds: Seeds, *, episodes: int = 0, **options: Any) -> None:
         self._close: weakref.finalize[Any, Any] | None = None
+        self._space = designs.space
+        steps = (episodes or self.episodes) * len(self._space.choices)
+        self._options = {"gamma": 1.0, "device": "cpu", **self.settings(steps), **options}
+        inspect.signature(self.algorithm).bind("MlpPolicy", None, seed=0, **self._options)
         super().__init__(designs, seeds.child("sb3"))
 
     @abstractmethod
+    def settings(self, steps: int) -> dict[str, Any]:
+        """The algorithm's arguments unless others are given; ``steps`` are those of ``episodes``."""
+
     def model(self, env: AcceleratorEnv, seed: int) -> Any:
         """The algorithm, seeded, on the CPU."""
+        # A2C writes into the dictionary of its policy.
+        options = {"policy_kwargs": {"net_arch": [HIDDEN, HIDDEN]}, **self._options}
+        return self.algorithm("MlpPolicy", env, seed=seed, **options)
 
     def begin(self, seed: int) -> None:
         """A new exchange; the loop itself starts with the first context."""
@@ -172,62 +189,70 @@ def _learn(model: Any, steps: int, exchange: _Exchange) -> None:
         exchange.fail(error)
 
 
-def _on_policy(steps: int) -> dict[str, Any]:
-    """Our PPO's hyperparameters where the algorithms share them: whole batch, one episode is one return."""
-    return {"n_steps": steps, "batch_size": steps, "n_epochs": 6, "learning_rate": 3e-3, "ent_coef": 0.02}
-
-
-def _network() -> dict[str, Any]:
-    return {"net_arch": [HIDDEN, HIDDEN]}
-
-
 @final
 class SB3PPOAgent(SB3Agent):
     """PPO without masks."""
 
-    def model(self, env: AcceleratorEnv, seed: int) -> Any:
+    algorithm = PPO
+    episodes = 32
+
+    def settings(self, steps: int) -> dict[str, Any]:
         """Our PPO's batch, epochs and network."""
-        steps = EPISODES * len(self._space.choices)
-        options = {**_on_policy(steps), "gamma": 1.0, "gae_lambda": 1.0}
-        return PPO("MlpPolicy", env, seed=seed, device="cpu", policy_kwargs=_network(), **options)
+        return _as_our_ppo(steps)
 
 
 @final
 class SB3MaskablePPOAgent(SB3Agent):
     """PPO with the same exact masks as ours (sb3-contrib)."""
 
-    def model(self, env: AcceleratorEnv, seed: int) -> Any:
+    algorithm = MaskablePPO
+    episodes = 32
+
+    def settings(self, steps: int) -> dict[str, Any]:
         """Our PPO's batch, epochs and network."""
-        steps = EPISODES * len(self._space.choices)
-        options = {**_on_policy(steps), "gamma": 1.0, "gae_lambda": 1.0}
-        return MaskablePPO("MlpPolicy", env, seed=seed, device="cpu", policy_kwargs=_network(), **options)
+        return _as_our_ppo(steps)
 
 
 @final
 class SB3A2CAgent(SB3Agent):
     """Advantage actor-critic without masks."""
 
-    def model(self, env: AcceleratorEnv, seed: int) -> Any:
-        """An update every 8 designs."""
-        options = {"n_steps": 8 * len(self._space.choices), "gamma": 1.0, "ent_coef": 0.02}
-        return A2C("MlpPolicy", env, seed=seed, device="cpu", policy_kwargs=_network(), **options)
+    algorithm = A2C
+    episodes = 8
+
+    def settings(self, steps: int) -> dict[str, Any]:
+        """The library's, but for the entropy bonus."""
+        return {"n_steps": steps, "ent_coef": 0.02}
 
 
 @final
 class SB3DQNAgent(SB3Agent):
     """Deep Q-learning without masks."""
 
-    def model(self, env: AcceleratorEnv, seed: int) -> Any:
+    algorithm = DQN
+    episodes = 16
+
+    def settings(self, steps: int) -> dict[str, Any]:
         """Learning from the first designs on; exploration falls over the first third of the budget."""
         choices = len(self._space.choices)
-        options = {
+        return {
             "learning_rate": 1e-3,
-            "learning_starts": 16 * choices,
+            "learning_starts": steps,
             "buffer_size": 50_000,
             "train_freq": choices,
             "gradient_steps": choices,
-            "gamma": 1.0,
-            "target_update_interval": 16 * choices,
+            "target_update_interval": steps,
             "exploration_fraction": 1 / 3,
         }
-        return DQN("MlpPolicy", env, seed=seed, device="cpu", policy_kwargs=_network(), **options)
+
+
+def _as_our_ppo(steps: int) -> dict[str, Any]:
+    """Our PPO's hyperparameters where the algorithms share them: whole batch, one episode is one return."""
+    return {
+        "n_steps": steps,
+        "batch_size": steps,
+        "n_epochs": 6,
+        "learning_rate": 3e-3,
+        "ent_coef": 0.02,
+        "gae_lambda": 1.0,
+    }
