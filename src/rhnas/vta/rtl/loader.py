@@ -238,13 +238,9 @@ class Loader(wiring.Component):
             pad.eq(~run_over & ~self.data_valid),
         ]
         m.d.sync += [self.pad.eq(pad), self.pad_index.eq(index)]
-        # Before ``active`` the first run, from then on the last one, both a cycle ahead.
         full = Mux(skip_first, Mux(single, self.y_pad_1, 0), self.y_pad_0)
         more = Mux(skip_first, Mux(single, self.x_pad_1, self._between), self.x_pad_0)
-        full, more = Mux(active, self.y_pad_1, full), Mux(active, self.x_pad_1, more)
-        ahead, ahead_over = self._tensors(m, full, more), delayed(m, (full == 0) & (more == 0))
-        single_tensor = (full == 1) & (more == 0) & (self.x_size == 1) & ~sides
-        ahead_one = delayed(m, (full == 0) & (more == 1) | single_tensor)
+        ahead, ahead_over, ahead_one = self._ahead(m, active, full, more)
         with m.If(begun):
             m.d.sync += [
                 run.eq(ahead),
@@ -273,6 +269,16 @@ class Loader(wiring.Component):
         last_pad = one_left & received
         none_follows = final & ahead_over & received & (run_over | (last_pad & sides))
         return (rows_over & (run_over | last_pad)) | none_follows
+
+    def _ahead(self, m: Module, active: Signal, full: Value, more: Value) -> tuple[Value, Signal, Signal]:
+        """The first run, of ``full`` rows and ``more``, or once active the last; whether it is 0; whether 1.
+
+        All of them a cycle later.
+        """
+        full, more = Mux(active, self.y_pad_1, full), Mux(active, self.x_pad_1, more)
+        row_of_one = (self.x_size == 1) & (self._between == 0)
+        one = (full == 0) & (more == 1) | (full == 1) & (more == 0) & row_of_one
+        return self._tensors(m, full, more), delayed(m, (full == 0) & (more == 0)), delayed(m, one)
 
     @property
     def _between(self) -> Value:
