@@ -49,6 +49,7 @@ class TimingProfile:
         load_constant: LOAD of inp, wgt, acc takes b + this + D, whatever its rows and bursts.
         uop_load_constant: LOAD of micro-ops takes b + this + D.
         padding_hidden: Zero tensors of a padded load written in its latency; each further one takes a cycle.
+        padding_ahead: Cycles by which a LOAD ends before its last zero tensor is stored.
         store_setup: A STORE takes this beside its bursts.
         store_constant: Each burst of a STORE takes this + its beats + its tensors.
         wide_store_constant: Each burst of a STORE of tensors no wider than the bus takes this + its beats.
@@ -86,6 +87,7 @@ class TimingProfile:
     load_constant: int = _law(6, "measured: LOAD inp, wgt, acc, b + 22 at D = 16; ACC_8BIT assumed alike")
     uop_load_constant: int = _law(5, "measured: LOAD uop, b + 21 at D = 16")
     padding_hidden: int = _law(20, "measured: 14x14 of a 56-wide picture with 60 zero tensors, 414 -> 454")
+    padding_ahead: int = _law(0, "measured: as padding_hidden")
     store_setup: int = _law(0, "measured: STORE, sum over bursts of 3 + beats + tensors")
     store_constant: int = _law(3, "measured: STORE, sum over bursts of 3 + beats + tensors")
     wide_store_constant: int = _law(4, "read, not run: main TensorStoreWideVME.scala, no pauses")
@@ -171,6 +173,7 @@ RTL: Mapping[str, int] = MappingProxyType(
         "load_constant": 4,
         "uop_load_constant": 4,
         "padding_hidden": 18,
+        "padding_ahead": 1,
         "store_setup": 1,
         "store_constant": 2,
         "wide_store_constant": 3,

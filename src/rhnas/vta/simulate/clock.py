@@ -67,6 +67,7 @@ class Laws(NamedTuple):
     memory_delay: int
     request_delay: int
     pad_row_delay: int
+    padding_ahead: int
     fetch_request_delay: int
     hand_out_delay: int
     return_delay: int

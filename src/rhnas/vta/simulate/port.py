@@ -156,7 +156,8 @@ def _issue(read, stream, now, laws):  # type: ignore[no-untyped-def]
         if stream.rows == 0:
             stream.request_at = NEVER
             left = stream.pads_before + stream.pads_skip + stream.pads_after
-            stream.ends_at = max(taken + beats + stream.drain, stream.pad_from + left)
+            padded_at = stream.pad_from + left - laws.padding_ahead
+            stream.ends_at = max(taken + beats + stream.drain, padded_at)
         else:
             stream.address += stream.stride_bytes
             _start_row(stream, laws)

@@ -153,6 +153,7 @@ def laws_of(profile: TimingProfile, config: AcceleratorConfig, max_cycles: int =
         memory_delay=profile.memory_delay,
         request_delay=profile.request_delay,
         pad_row_delay=profile.pad_row_delay,
+        padding_ahead=profile.padding_ahead,
         fetch_request_delay=profile.fetch_request_delay,
         hand_out_delay=profile.hand_out_delay,
         return_delay=profile.return_delay,
@@ -190,7 +191,8 @@ def _memories(program: Program, profile: TimingProfile) -> NDArray[np.void]:
         drain = constant - profile.request_delay - 1
         first_write = profile.request_delay + profile.memory_delay + 1 + drain
         base = program.base(_BASE.get(memory, memory.name.lower()))
-        table[memory] = base, size, _PRIORITY[memory], drain, first_write - profile.padding_hidden
+        pad_delay = first_write - profile.padding_hidden + profile.padding_ahead
+        table[memory] = base, size, _PRIORITY[memory], drain, pad_delay
     return table
 
 
