@@ -105,6 +105,7 @@ class OutputScratchpad(wiring.Component):
 
     Ports:
         write, write_index, write_data: A tensor.
+        read: Whether to read; otherwise ``read_data`` stays.
         read_index: Of the tensor in the first lane (signed: lanes before the first that counts may lie before
             the buffer).
         read_data: The tensors from there on, in the next cycle.
@@ -120,6 +121,7 @@ class OutputScratchpad(wiring.Component):
                 "write": In(1),
                 "write_index": In(index),
                 "write_data": In(tensor_bits),
+                "read": In(1),
                 "read_index": In(signed(index + 2)),
                 "read_data": Out(self.lanes * tensor_bits),
             }
@@ -131,7 +133,8 @@ class OutputScratchpad(wiring.Component):
         rows = max(1, self.depth // self.lanes)
         write_bank, write_row = _split(self.write_index, bank_bits)
         first = Signal(bank_bits)
-        m.d.sync += first.eq(self.read_index)
+        with m.If(self.read):
+            m.d.sync += first.eq(self.read_index)
         data = []
         for bank in range(self.lanes):
             mem = memory.Memory(shape=unsigned(self.tensor_bits), depth=rows, init=[])
@@ -141,7 +144,7 @@ class OutputScratchpad(wiring.Component):
             m.d.comb += [
                 lane.eq(bank - self.read_index),
                 read.addr.eq((self.read_index + lane)[bank_bits:]),
-                read.en.eq(1),
+                read.en.eq(self.read),
                 write.addr.eq(write_row),
                 write.data.eq(self.write_data),
                 write.en.eq(self.write & (write_bank == bank)),
