@@ -56,6 +56,7 @@ def test_beats_of_any_alignment_land_where_they_belong(tensor_bytes, bus_bytes, 
             await ctx.tick()
         ctx.set(pad.write, 0)
         ctx.set(pad.beat_mask, 0)
+        await ctx.tick()
         for index in range(depth):
             ctx.set(pad.read_index, index)
             await ctx.tick()

@@ -49,24 +49,12 @@ class AluLane(wiring.Component):
         has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
         # A comparison decides last, and only between y, -y and what the other operations give. The opcode is
         # stable long before the first step.
-        picks, largest, moves, clips, multiplies = (
-            delayed(m, Cat(*(self.opcode == op.value for op in ops)).any())
-            for ops in (
-                (AluOp.MIN, AluOp.MAX, AluOp.CLP),
-                (AluOp.MAX,),
-                (AluOp.MOV,),
-                (AluOp.CLP,),
-                (AluOp.MUL,),
-            )
+        adds, shifts, largest, moves, clips, multiplies = (
+            delayed(m, self.opcode == op.value)
+            for op in (AluOp.ADD, AluOp.SHR, AluOp.MAX, AluOp.MOV, AluOp.CLP, AluOp.MUL)
         )
-        other = Signal(ACC_BITS)
-        with m.Switch(self.opcode):
-            with m.Case(AluOp.ADD.value):
-                m.d.comb += other.eq(x + y)
-            with m.Case(AluOp.SHR.value):
-                m.d.comb += other.eq(self._shifted(m, y, next_minus_y))
-            with m.Default():
-                m.d.comb += other.eq(x)
+        picks = delayed(m, Cat(*(self.opcode == op.value for op in (AluOp.MIN, AluOp.MAX, AluOp.CLP))).any())
+        other = Mux(adds, x + y, Mux(shifts, self._shifted(m, y, next_minus_y), x))[:ACC_BITS]
         takes_y = moves | (picks & (above(x, y) ^ largest))
         takes_minus_y = clips & has_minus_y & above(minus_y, x)
         without = Mux(takes_y, y, Mux(takes_minus_y, minus_y, other))

@@ -114,7 +114,9 @@ class ComputeModule(wiring.Component):
         """Let the loaders fill the micro-op and accumulator scratchpads."""
         acc, bus = self.acc, self.config.bus_bits
         data = delayed(m, self.data, reset_less=True)
-        fill(m, self.uop, self.loaders[Memory.UOP], data, least(minimum, 8 * UOP_BYTES, bus // (8 * UOP_BYTES)))
+        fill(
+            m, self.uop, self.loaders[Memory.UOP], data, least(minimum, 8 * UOP_BYTES, bus // (8 * UOP_BYTES))
+        )
         wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
         if wide.bursts.lanes > 1:
             wide_mask = wide.beat_lanes
@@ -132,7 +134,7 @@ class ComputeModule(wiring.Component):
         pad_index = Mux(narrow.pad, narrow.pad_index, wide.pad_index)
         beat_index = Mux(narrow.beat, narrow.beat_index, wide.beat_index)
         beat_mask = Mux(narrow.beat, narrow_mask, Mux(wide.beat, wide_mask, 0))
-        m.d.sync += [
+        m.d.comb += [
             acc.beat_index.eq(Mux(pads, pad_index, beat_index)),
             acc.beat_mask.eq(Mux(pads, whole, beat_mask)),
             acc.beat_data.eq(Mux(narrow.beat | narrow.pad, expanded, beat.replicate(EXPANSION))),
@@ -141,8 +143,8 @@ class ComputeModule(wiring.Component):
     def _accumulate(self, m: Module, is_alu: Value) -> None:
         """Share the accumulators between the cores, and copy results to the output scratchpad.
 
-        Both are written, and the accumulators read, a cycle later, since their memories lie wide apart; that
-        is before any later instruction can read.
+        The output scratchpad is written, and the accumulators read, a cycle later, since their memories lie
+        wide apart; that is before any later instruction can read.
         """
         acc, gemm, alu = self.acc, self.gemm, self.alu
         lanes = self.config.batch * self.config.block_out
@@ -151,12 +153,12 @@ class ComputeModule(wiring.Component):
         m.d.comb += [
             gemm.acc_data.eq(acc.read_data),
             alu.acc_data.eq(acc.read_data),
-        ]
-        m.d.sync += [
-            acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
             acc.write.eq(gemm.write | alu.write),
             acc.write_index.eq(index),
             acc.write_data.eq(result),
+        ]
+        m.d.sync += [
+            acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
             self.out_write.eq(alu.write | (gemm.write & ~gemm.reset)),
             self.out_index.eq(index),
             self.out_data.eq(Cat(*(result[ACC_BITS * i : ACC_BITS * i + 8] for i in range(lanes)))),

@@ -227,9 +227,6 @@ class Loader(wiring.Component):
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         run_over, rows_over = Signal(init=1), Signal(init=1)  # whether they are 0
         one_left, final = Signal(), Signal()  # whether the run is 1, and whether the rows are
-        index, pad = Signal(self.index_bits), Signal()
-        m.d.comb += pad.eq(~run_over & ~self.data_valid)
-        m.d.sync += [self.pad.eq(pad), self.pad_index.eq(index)]
         # All of these hold from ``begun`` on.
         any_between = self._between != 0
         sides, between_one = delayed(m, any_between), delayed(m, self._between == 1)
@@ -241,6 +238,13 @@ class Loader(wiring.Component):
         lead_over, lead_one = self._few(m, self.y_pad_0, self.x_pad_0)
         tail_over, tail_one = self._few(m, self.y_pad_1, self.x_pad_1)
         tail = self._tensors(m, self.y_pad_1, self.x_pad_1)
+        pad, leads_on = Signal(), Signal()
+        m.d.comb += [
+            pad.eq(~run_over & ~self.data_valid),
+            leads_on.eq(~rows_over & (run_over | (pad & one_left & sides)) & ~begun),
+        ]
+        m.d.sync += self.pad.eq(pad)
+        self._pad_index(m, begun=begun, skips_first=skips_first, leads_on=leads_on)
         with m.If(begun):
             m.d.sync += [
                 run.eq(Mux(skips_first, Mux(single, tail, self._between), lead)),
@@ -249,10 +253,8 @@ class Loader(wiring.Component):
                 rows.eq(Mux(none_after, 0, self.y_size - skips_first)),
                 rows_over.eq(none_after | none | (single & skips_first)),
                 final.eq(~none_after & Mux(skips_first, two, single)),
-                index.eq(self.sram_base + Mux(skips_first, self.x_size, 0)),
             ]
         with m.Else():
-            leads_on = ~rows_over & (run_over | (pad & one_left & sides))
             with m.If(leads_on):
                 m.d.sync += [
                     rows.eq(rows - 1),
@@ -264,11 +266,18 @@ class Loader(wiring.Component):
                 ]
             with m.Elif(pad):
                 m.d.sync += [run.eq(run - 1), run_over.eq(one_left), one_left.eq(run == 2)]
-            m.d.sync += index.eq(index + pad + Mux(leads_on, self.x_size, 0))
         # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
         last_pad = one_left & received
         none_follows = final & tail_over & received & (run_over | (last_pad & sides))
         return (rows_over & (run_over | last_pad)) | none_follows
+
+    def _pad_index(self, m: Module, *, begun: Signal, skips_first: Signal, leads_on: Signal) -> None:
+        """Move the pads' index, a cycle after what moves it, since a beat comes late in its cycle."""
+        step = Mux(delayed(m, leads_on), self.x_size, 0)
+        with m.If(delayed(m, begun)):
+            m.d.sync += self.pad_index.eq(self.sram_base + Mux(skips_first, self.x_size, 0))
+        with m.Else():
+            m.d.sync += self.pad_index.eq(self.pad_index + self.pad + step)
 
     def _few(self, m: Module, rows: Value, more: Value) -> tuple[Signal, Signal]:
         """Whether ``_tensors`` are 0, and whether they are 1, a cycle later as well."""

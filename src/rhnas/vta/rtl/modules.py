@@ -92,14 +92,20 @@ def connect_loader(
 
 
 def fill(m: Module, pad: Scratchpad, loader: Loader, data: Value, pad_value: Value) -> None:
-    """Let a loader fill a scratchpad of beats as wide as its own, through registers, since the blocks of its
-    memory lie far apart; ``data`` is the last cycle's beat, ``pad_value`` a beat of pads.
+    """Let a loader fill a scratchpad of beats as wide as its own.
+
+    Args:
+        m: Where the logic goes.
+        pad: The scratchpad.
+        loader: Of its tensors.
+        data: The last cycle's beat.
+        pad_value: A beat of pads.
     """
     if pad.lanes == 1:
         mask, whole = Cat(*(loader.beat & (loader.beat_part == part) for part in range(pad.granules))), ~0
     else:
         mask, whole = loader.beat_lanes, 1
-    m.d.sync += [
+    m.d.comb += [
         pad.beat_index.eq(Mux(loader.pad, loader.pad_index, loader.beat_index)),
         pad.beat_data.eq(Mux(loader.pad, pad_value, data)),
         pad.beat_mask.eq(Mux(loader.pad, whole, mask)),

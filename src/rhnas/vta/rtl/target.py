@@ -217,7 +217,7 @@ def _mult18(m: Module, name: str, a: Value, b: Value) -> Value:
 
 
 def _dsp48(m: Module, name: str, *, shared: Value, low: Value, high: Value) -> Value:
-    """(high 2^16 + low) x shared in one DSP48E1: pre-adder, registers at inputs, product and output (AMD UG479)."""
+    """(high 2^16 + low) x shared in one DSP48E1: pre-adder, registers at both ends and inside (AMD UG479)."""
     product = Signal(48, name=f"{name}_p")
     registers = {"AREG": 1, "ACASCREG": 1, "DREG": 1, "ADREG": 0, "BREG": 1, "BCASCREG": 1}
     registers |= {"MREG": 1, "PREG": 1}
