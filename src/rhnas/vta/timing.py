@@ -167,8 +167,8 @@ class TimingProfile:
 
 RTL: Mapping[str, int] = MappingProxyType(
     {
-        "gemm_constant": 11,
-        "reset_constant": 11,
+        "gemm_constant": 12,
+        "reset_constant": 12,
         "alu_constant": 9,
         "load_constant": 4,
         "uop_load_constant": 4,

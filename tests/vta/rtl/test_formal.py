@@ -73,10 +73,8 @@ def watched_writes(tensor_bytes: int, row_bytes: int) -> tuple[Module, list[Sign
     busy = storer.busy
     m.d.comb += Assume(~(storer.start & busy) & (storer.x_size != 0) & (storer.next_y_size != 0))
     m.d.comb += [Assume(~busy | (field == delayed(m, field))) for field in fields]
-    # The scratchpad gives the same tensor for the same index.
-    index = storer.out_index[: DEPTH.bit_length() - 1]
-    same_index = delayed(m, index == delayed(m, index))
-    m.d.comb += Assume(~same_index | (storer.out_data == delayed(m, storer.out_data)))
+    # What the scratchpad gives stays until it is read again.
+    m.d.comb += Assume(delayed(m, storer.out_read) | (storer.out_data == delayed(m, storer.out_data)))
 
     left = Signal(5)
     last = Signal()
@@ -91,10 +89,7 @@ def watched_writes(tensor_bytes: int, row_bytes: int) -> tuple[Module, list[Sign
         pause.eq(addressed | sent),
     ]
     stays(m, bus.awvalid, bus.awready, [bus.awaddr, bus.awlen])
-    # A row of tensors narrower than the bus moves the index on as it ends, which its last beat does; that it
-    # does not end earlier takes more than induction over a few cycles.
-    data = [bus.wdata] if tensor_bytes >= BUS_BYTES else []
-    stays(m, bus.wvalid, bus.wready, [*data, bus.wstrb, bus.wlast])
+    stays(m, bus.wvalid, bus.wready, [bus.wdata, bus.wstrb, bus.wlast])
     inside = bus.awaddr[: BOUNDARY_BYTES.bit_length() - 1]
     m.d.comb += [
         Assume(~bus.bvalid | answer_due),

@@ -56,6 +56,7 @@ def test_beats_of_any_alignment_land_where_they_belong(tensor_bytes, bus_bytes, 
             await ctx.tick()
         ctx.set(pad.write, 0)
         ctx.set(pad.beat_mask, 0)
+        await ctx.tick()
         for index in range(depth):
             ctx.set(pad.read_index, index)
             await ctx.tick()
@@ -83,7 +84,11 @@ def test_outputs_are_read_a_beat_at_a_time_from_any_index(tensor_bytes, bus_byte
             await ctx.tick()
         ctx.set(pad.write, 0)
         for first in range(1 - pad.lanes, depth):
+            ctx.set(pad.read, 1)
             ctx.set(pad.read_index, first)
+            await ctx.tick()
+            ctx.set(pad.read, 0)
+            ctx.set(pad.read_index, 0)
             await ctx.tick()
             data = ctx.get(pad.read_data)
             for lane in range(max(0, -first), min(pad.lanes, depth - first)):

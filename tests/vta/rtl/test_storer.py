@@ -75,7 +75,8 @@ def test_rows_land_in_memory_in_the_cycles_of_the_law(tensor_bytes, row_bytes):
     pad = OutputScratchpad(depth=DEPTH, tensor_bits=8 * tensor_bytes, bus_bits=64)
     m = Module()
     m.submodules += [storer, pad]
-    m.d.comb += [pad.read_index.eq(storer.out_index), storer.out_data.eq(pad.read_data)]
+    m.d.comb += [pad.read.eq(storer.out_read), pad.read_index.eq(storer.out_index)]
+    m.d.comb += storer.out_data.eq(pad.read_data)
     names = {name.removeprefix("next_"): name for name in AHEAD_FIELDS}
     pause_beats = row_bytes // BUS_BYTES if tensor_bytes > BUS_BYTES else 0
 

@@ -16,6 +16,9 @@ from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 SHIFT_BITS = 5
 """A shift counts by the low five bits of its amount's magnitude, as upstream (``TensorAlu.scala``)."""
+FIELD_COPIES = 4
+"""An instruction's fields reach the lanes in as many groups, one a cycle after another, since lanes lie far
+apart; the last copy is there before the first step is."""
 ALU_CYCLES = WALK_CYCLES + ACC_CYCLES + 1
 """From an immediate step's micro-op address to its result register; a tensor step takes one more."""
 
@@ -46,24 +49,12 @@ class AluLane(wiring.Component):
         has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
         # A comparison decides last, and only between y, -y and what the other operations give. The opcode is
         # stable long before the first step.
-        picks, largest, moves, clips, multiplies = (
-            delayed(m, Cat(*(self.opcode == op.value for op in ops)).any())
-            for ops in (
-                (AluOp.MIN, AluOp.MAX, AluOp.CLP),
-                (AluOp.MAX,),
-                (AluOp.MOV,),
-                (AluOp.CLP,),
-                (AluOp.MUL,),
-            )
+        adds, shifts, largest, moves, clips, multiplies = (
+            delayed(m, self.opcode == op.value)
+            for op in (AluOp.ADD, AluOp.SHR, AluOp.MAX, AluOp.MOV, AluOp.CLP, AluOp.MUL)
         )
-        other = Signal(ACC_BITS)
-        with m.Switch(self.opcode):
-            with m.Case(AluOp.ADD.value):
-                m.d.comb += other.eq(x + y)
-            with m.Case(AluOp.SHR.value):
-                m.d.comb += other.eq(self._shifted(m, y, next_minus_y))
-            with m.Default():
-                m.d.comb += other.eq(x)
+        picks = delayed(m, Cat(*(self.opcode == op.value for op in (AluOp.MIN, AluOp.MAX, AluOp.CLP))).any())
+        other = Mux(adds, x + y, Mux(shifts, self._shifted(m, y, next_minus_y), x))[:ACC_BITS]
         takes_y = moves | (picks & (above(x, y) ^ largest))
         takes_minus_y = clips & has_minus_y & above(minus_y, x)
         without = Mux(takes_y, y, Mux(takes_minus_y, minus_y, other))
@@ -133,8 +124,11 @@ class AluCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        # Instructions are stable long before the first step, and kept far from the lanes.
-        opcode, use_imm, imm = (delayed(m, field) for field in (self.opcode, self.use_imm, self.imm))
+        copies = [(self.opcode, self.use_imm, self.imm)]
+        for _ in range(FIELD_COPIES):
+            opcode, use_imm, imm = (delayed(m, field) for field in copies[-1])
+            copies.append((opcode, use_imm, imm))
+        _, use_imm, _ = copies[1]
         m.d.comb += walk.halved.eq(~use_imm)
         # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
         # destination. t+4: the source is there; an immediate operation is due. t+5: the tensor one is.
@@ -150,6 +144,7 @@ class AluCore(wiring.Component):
         fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = []
         for i in range(self.lanes):
+            opcode, use_imm, imm = copies[1 + i * FIELD_COPIES // self.lanes]
             source = fresh.word_select(i, ACC_BITS)
             inputs = {
                 "opcode": opcode,

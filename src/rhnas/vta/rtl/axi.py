@@ -101,10 +101,10 @@ class ReadArbiter(wiring.Component):
         m = Module()
         bus = self.bus
         count = len(self.clients)
-        width = (count - 1).bit_length()
-        m.submodules.owners = owners = fifo.SyncFIFOBuffered(width=width, depth=OUTSTANDING)
+        # One bit a client, so that each knows from a register of its own whether a beat is for it.
+        m.submodules.owners = owners = fifo.SyncFIFOBuffered(width=count, depth=OUTSTANDING)
         offered = Cat(*(getattr(self, f"{name}_valid") for name in self.clients))
-        # One bit a client. AXI: an offered address must not change before it is taken.
+        # AXI: an offered address must not change before it is taken.
         held, holder, chosen = Signal(), Signal(count), Signal(count)
         winner = Cat(*(offered[i] & ~offered[:i].any() for i in range(count)))
         m.d.comb += chosen.eq(Mux(held, holder, winner))
@@ -115,6 +115,7 @@ class ReadArbiter(wiring.Component):
             bus.rready.eq(1),
             bus.arvalid.eq(offered.any() & owners.w_rdy),
             owners.w_en.eq(bus.arvalid & bus.arready),
+            owners.w_data.eq(chosen),
             owners.r_en.eq(bus.rvalid & bus.rlast),
             self.error.eq(bus.rvalid & (bus.rresp != 0)),
         ]
@@ -123,10 +124,9 @@ class ReadArbiter(wiring.Component):
                 m.d.comb += [
                     bus.araddr.eq(getattr(self, f"{name}_address")),
                     bus.arlen.eq(getattr(self, f"{name}_beats") - 1),
-                    owners.w_data.eq(number),
                 ]
             m.d.comb += [
                 getattr(self, f"{name}_ready").eq(chosen[number] & owners.w_rdy & bus.arready),
-                getattr(self, f"{name}_data").eq(bus.rvalid & (owners.r_data == number)),
+                getattr(self, f"{name}_data").eq(bus.rvalid & owners.r_data[number]),
             ]
         return m

@@ -85,14 +85,13 @@ class ComputeModule(wiring.Component):
         ]
         running = fields(dispatch.current, Opcode.LOAD, self.config)
         is_alu, minimum = running["opcode"] == Opcode.ALU, running["is_pad_min_value"]
-        self._start_cores(m, dispatch, is_alu)
+        self._start_cores(m, dispatch, opcode, is_alu)
         self._fill(m, minimum)
-        self._accumulate(m, is_alu, minimum)
+        self._accumulate(m, is_alu)
         return m
 
-    def _start_cores(self, m: Module, dispatch: Dispatch, is_alu: Value) -> None:
+    def _start_cores(self, m: Module, dispatch: Dispatch, opcode: Value, is_alu: Value) -> None:
         """Hand the fields of what runs to both cores and start the one it is for, a cycle after it."""
-        opcode = fields(dispatch.instruction, Opcode.LOAD, self.config)["opcode"]
         renamed = {"uop_bgn": "uop_begin", "alu_opcode": "opcode"}
         for core, kind in ((self.gemm, Opcode.GEMM), (self.alu, Opcode.ALU)):
             for name, value in fields(dispatch.current, kind, self.config).items():
@@ -115,7 +114,9 @@ class ComputeModule(wiring.Component):
         """Let the loaders fill the micro-op and accumulator scratchpads."""
         acc, bus = self.acc, self.config.bus_bits
         data = delayed(m, self.data, reset_less=True)
-        fill(m, self.uop, self.loaders[Memory.UOP], data, least(minimum, 8 * UOP_BYTES, 1))
+        fill(
+            m, self.uop, self.loaders[Memory.UOP], data, least(minimum, 8 * UOP_BYTES, bus // (8 * UOP_BYTES))
+        )
         wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
         if wide.bursts.lanes > 1:
             wide_mask = wide.beat_lanes
@@ -126,44 +127,42 @@ class ComputeModule(wiring.Component):
         else:
             parts = range(acc.granules // EXPANSION)
             narrow_mask = Cat(*((narrow.beat & (narrow.beat_part == p)).replicate(EXPANSION) for p in parts))
-        expanded = Cat(*(extended(data[i : i + 8]) for i in range(0, bus, 8)))
-        m.d.sync += [
-            acc.beat_index.eq(Mux(narrow.beat, narrow.beat_index, wide.beat_index)),
-            acc.beat_mask.eq(Mux(narrow.beat, narrow_mask, Mux(wide.beat, wide_mask, 0))),
-            acc.beat_data.eq(Mux(narrow.beat, expanded, data.replicate(EXPANSION))),
+        pads, whole = wide.pad | narrow.pad, (1 << acc.granules) - 1
+        beat = Mux(wide.pad, least(minimum, ACC_BITS, bus // ACC_BITS), data)
+        bytes_ = Mux(narrow.pad, least(minimum, 8, bus // 8), data)
+        expanded = Cat(*(extended(bytes_[i : i + 8]) for i in range(0, bus, 8)))
+        pad_index = Mux(narrow.pad, narrow.pad_index, wide.pad_index)
+        beat_index = Mux(narrow.beat, narrow.beat_index, wide.beat_index)
+        beat_mask = Mux(narrow.beat, narrow_mask, Mux(wide.beat, wide_mask, 0))
+        m.d.comb += [
+            acc.beat_index.eq(Mux(pads, pad_index, beat_index)),
+            acc.beat_mask.eq(Mux(pads, whole, beat_mask)),
+            acc.beat_data.eq(Mux(narrow.beat | narrow.pad, expanded, beat.replicate(EXPANSION))),
         ]
 
-    def _accumulate(self, m: Module, is_alu: Value, minimum: Value) -> None:
-        """Share the accumulators among cores and pads, and copy results to the output scratchpad.
+    def _accumulate(self, m: Module, is_alu: Value) -> None:
+        """Share the accumulators between the cores, and copy results to the output scratchpad.
 
-        Both are written, and the accumulators read, a cycle later, since their memories lie wide apart; that
-        is before any later instruction can read.
+        The output scratchpad is written, and the accumulators read, a cycle later, since their memories lie
+        wide apart; that is before any later instruction can read.
         """
         acc, gemm, alu = self.acc, self.gemm, self.alu
-        wide, narrow = self.loaders[Memory.ACC], self.loaders[Memory.ACC_8BIT]
         lanes = self.config.batch * self.config.block_out
         index = Mux(alu.write, alu.write_index, gemm.write_index)
         result = Mux(alu.write, alu.write_data, gemm.write_data)
         m.d.comb += [
             gemm.acc_data.eq(acc.read_data),
             alu.acc_data.eq(acc.read_data),
+            acc.write.eq(gemm.write | alu.write),
+            acc.write_index.eq(index),
+            acc.write_data.eq(result),
         ]
         m.d.sync += [
             acc.read_index.eq(Mux(is_alu, alu.acc_index, gemm.acc_index)),
-            acc.write.eq(gemm.write | alu.write | wide.pad | narrow.pad),
             self.out_write.eq(alu.write | (gemm.write & ~gemm.reset)),
             self.out_index.eq(index),
+            self.out_data.eq(Cat(*(result[ACC_BITS * i : ACC_BITS * i + 8] for i in range(lanes)))),
         ]
-        with m.If(wide.pad | narrow.pad):
-            least_wide = least(minimum, ACC_BITS, lanes)
-            least_narrow = extended(least(minimum, 8, 1)).replicate(lanes)
-            m.d.sync += [
-                acc.write_index.eq(Mux(narrow.pad, narrow.pad_index, wide.pad_index)),
-                acc.write_data.eq(Mux(narrow.pad, least_narrow, least_wide)),
-            ]
-        with m.Else():
-            m.d.sync += [acc.write_index.eq(index), acc.write_data.eq(result)]
-        m.d.sync += self.out_data.eq(Cat(*(result[ACC_BITS * i : ACC_BITS * i + 8] for i in range(lanes))))
 
 
 def extended(byte: Value) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -55,13 +55,12 @@ class Dispatch(wiring.Component):
         wants_prev, wants_next = insn[3], insn[4]
         # The head has a register of its own, since block RAM answers late in a cycle. What runs and the head
         # count as queued.
-        head, waiting, posts = Signal(), Signal(range(QUEUE_DEPTH + 1)), Signal(2)
+        head, waiting = Signal(), Signal(range(QUEUE_DEPTH + 1))
         taken = self.queue_valid & self.queue_ready
-        m.d.sync += waiting.eq(waiting + taken - finish)
+        # ``finish`` comes late in its cycle.
+        m.d.sync += waiting.eq(Mux(finish, waiting + taken - 1, waiting + taken))
         with m.If(~head | go):
             m.d.sync += [head.eq(queue.r_rdy), insn.eq(queue.r_data)]
-        with m.If(go):
-            m.d.sync += posts.eq(insn[5:7])
         m.d.comb += [
             queue.w_data.eq(self.queue_data),
             queue.w_en.eq(taken),
@@ -69,8 +68,8 @@ class Dispatch(wiring.Component):
             queue.r_en.eq(~head | go),
             self.pop_prev.eq(go & wants_prev),
             self.pop_next.eq(go & wants_next),
-            self.push_prev.eq(finish & posts[0]),
-            self.push_next.eq(finish & posts[1]),
+            self.push_prev.eq(finish & self.current[5]),
+            self.push_next.eq(finish & self.current[6]),
         ]
         with m.If(~self.busy):
             m.d.sync += self.current.eq(insn)

@@ -19,8 +19,8 @@ from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 DOT_MODULE = "dot_products"
 """Verilog module of a lane of the array."""
-DOT_CYCLES = 5
-"""Two operand registers, product registers, and two registers in the adder tree."""
+DOT_CYCLES = 6
+"""Two operand registers, two of a product, and two in the adder tree."""
 GEMM_CYCLES = WALK_CYCLES + 1 + DOT_CYCLES + 1
 """From a step's micro-op address to its result register: indices, operand read, dot product, accumulation."""
 
@@ -72,8 +72,8 @@ class DotProducts(wiring.Component):
     """One or two dot products of int8 vectors with a shared one, ``DOT_CYCLES`` later; one a cycle.
 
     Operands are registered twice: block RAM answers late, and a multiplier wants a register of its own.
-    Products are registered; the adder trees have one register half way and one at their ends, whatever the
-    length.
+    Products are registered twice, since the multipliers of a lane may lie far apart; the adder trees have one
+    register half way and one at their ends, whatever the length.
 
     Args of the constructor:
         length: Of the vectors.
@@ -169,7 +169,7 @@ class GemmCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        # Step t: indices are out. t+1: operands are out. t+6: sums are out; the accumulator is read at t+2.
+        # Step t: indices are out. t+1: operands are out. t+7: sums are out; the accumulator is read at t+3.
         read = DOT_CYCLES + 1 - ACC_CYCLES
         due, last = (delayed(m, signal, read + 1) for signal in (walk.valid, walk.last))
         index = delayed(m, walk.dst, read)

@@ -163,7 +163,7 @@ class Loader(wiring.Component):
         lead = self._tensors(m, self.y_pad_0, self.x_pad_0)
         begun = delayed(m, self.start)
         received = self._receive(m, begun, active, row_length, lead)
-        padded = self._pad(m, begun, active, received) & ~begun
+        padded = self._pad(m, begun, received, lead) & ~begun
         with m.If(self.start):
             m.d.sync += active.eq(1)
         with m.Elif(active & received & padded):
@@ -218,7 +218,7 @@ class Loader(wiring.Component):
                 ]
         return received
 
-    def _pad(self, m: Module, begun: Signal, active: Signal, received: Signal) -> Value:
+    def _pad(self, m: Module, begun: Signal, received: Signal, lead: Value) -> Value:
         """Write the pads: a first run, one between two rows, a last one; returns whether none is left.
 
         A run's last pad leads on to the next run; an empty run takes a cycle of its own. Whether a count is
@@ -227,58 +227,63 @@ class Loader(wiring.Component):
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         run_over, rows_over = Signal(init=1), Signal(init=1)  # whether they are 0
         one_left, final = Signal(), Signal()  # whether the run is 1, and whether the rows are
-        index = Signal(self.index_bits)
-        sides, skip_first, single, pad = Signal(), Signal(), Signal(), Signal()
+        # All of these hold from ``begun`` on.
+        any_between = self._between != 0
+        sides, between_one = delayed(m, any_between), delayed(m, self._between == 1)
         none_before = (self.y_pad_0 == 0) & (self.x_pad_0 == 0)
-        none_after = ~sides & (self.y_pad_1 == 0)
+        skips_first, none_after = (
+            delayed(m, value) for value in (any_between & none_before, ~any_between & (self.y_pad_1 == 0))
+        )
+        none, single, two = (delayed(m, self.y_size == size) for size in range(3))
+        lead_over, lead_one = self._few(m, self.y_pad_0, self.x_pad_0)
+        tail_over, tail_one = self._few(m, self.y_pad_1, self.x_pad_1)
+        tail = self._tensors(m, self.y_pad_1, self.x_pad_1)
+        pad, leads_on = Signal(), Signal()
         m.d.comb += [
-            sides.eq(self._between != 0),
-            skip_first.eq(sides & none_before),
-            single.eq(self.y_size == 1),
             pad.eq(~run_over & ~self.data_valid),
+            leads_on.eq(~rows_over & (run_over | (pad & one_left & sides)) & ~begun),
         ]
-        m.d.sync += [self.pad.eq(pad), self.pad_index.eq(index)]
-        full = Mux(skip_first, Mux(single, self.y_pad_1, 0), self.y_pad_0)
-        more = Mux(skip_first, Mux(single, self.x_pad_1, self._between), self.x_pad_0)
-        ahead, ahead_over, ahead_one = self._ahead(m, active, full, more)
+        m.d.sync += self.pad.eq(pad)
+        self._pad_index(m, begun=begun, skips_first=skips_first, leads_on=leads_on)
         with m.If(begun):
             m.d.sync += [
-                run.eq(ahead),
-                run_over.eq(ahead_over),
-                one_left.eq(ahead_one),
-                rows.eq(Mux(none_after, 0, self.y_size - skip_first)),
-                rows_over.eq(none_after | (self.y_size == 0) | (single & skip_first)),
-                final.eq(~none_after & Mux(skip_first, self.y_size == 2, single)),
-                index.eq(self.sram_base + Mux(skip_first, self.x_size, 0)),
+                run.eq(Mux(skips_first, Mux(single, tail, self._between), lead)),
+                run_over.eq(Mux(skips_first, single & tail_over, lead_over)),
+                one_left.eq(Mux(skips_first, Mux(single, tail_one, between_one), lead_one)),
+                rows.eq(Mux(none_after, 0, self.y_size - skips_first)),
+                rows_over.eq(none_after | none | (single & skips_first)),
+                final.eq(~none_after & Mux(skips_first, two, single)),
             ]
         with m.Else():
-            leads_on = ~rows_over & (run_over | (pad & one_left & sides))
             with m.If(leads_on):
                 m.d.sync += [
                     rows.eq(rows - 1),
                     rows_over.eq(final),
                     final.eq(rows == 2),
-                    run.eq(Mux(final, ahead, self._between)),
-                    run_over.eq(Mux(final, ahead_over, ~sides)),
-                    one_left.eq(Mux(final, ahead_one, self._between == 1)),
+                    run.eq(Mux(final, tail, self._between)),
+                    run_over.eq(Mux(final, tail_over, ~sides)),
+                    one_left.eq(Mux(final, tail_one, between_one)),
                 ]
             with m.Elif(pad):
                 m.d.sync += [run.eq(run - 1), run_over.eq(one_left), one_left.eq(run == 2)]
-            m.d.sync += index.eq(index + pad + Mux(leads_on, self.x_size, 0))
         # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
         last_pad = one_left & received
-        none_follows = final & ahead_over & received & (run_over | (last_pad & sides))
+        none_follows = final & tail_over & received & (run_over | (last_pad & sides))
         return (rows_over & (run_over | last_pad)) | none_follows
 
-    def _ahead(self, m: Module, active: Signal, full: Value, more: Value) -> tuple[Value, Signal, Signal]:
-        """The first run, of ``full`` rows and ``more``, or once active the last; whether it is 0; whether 1.
+    def _pad_index(self, m: Module, *, begun: Signal, skips_first: Signal, leads_on: Signal) -> None:
+        """Move the pads' index, a cycle after what moves it, since a beat comes late in its cycle."""
+        step = Mux(delayed(m, leads_on), self.x_size, 0)
+        with m.If(delayed(m, begun)):
+            m.d.sync += self.pad_index.eq(self.sram_base + Mux(skips_first, self.x_size, 0))
+        with m.Else():
+            m.d.sync += self.pad_index.eq(self.pad_index + self.pad + step)
 
-        All of them a cycle later.
-        """
-        full, more = Mux(active, self.y_pad_1, full), Mux(active, self.x_pad_1, more)
+    def _few(self, m: Module, rows: Value, more: Value) -> tuple[Signal, Signal]:
+        """Whether ``_tensors`` are 0, and whether they are 1, a cycle later as well."""
         row_of_one = (self.x_size == 1) & (self._between == 0)
-        one = (full == 0) & (more == 1) | (full == 1) & (more == 0) & row_of_one
-        return self._tensors(m, full, more), delayed(m, (full == 0) & (more == 0)), delayed(m, one)
+        one = (rows == 0) & (more == 1) | (rows == 1) & (more == 0) & row_of_one
+        return delayed(m, (rows == 0) & (more == 0)), delayed(m, one)
 
     @property
     def _between(self) -> Value:

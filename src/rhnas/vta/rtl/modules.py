@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,17 +92,23 @@ def connect_loader(
 
 
 def fill(m: Module, pad: Scratchpad, loader: Loader, data: Value, pad_value: Value) -> None:
-    """Let a loader fill a scratchpad of beats as wide as its own; ``data`` is the last cycle's beat."""
-    mask = loader.beat_lanes
+    """Let a loader fill a scratchpad of beats as wide as its own.
+
+    Args:
+        m: Where the logic goes.
+        pad: The scratchpad.
+        loader: Of its tensors.
+        data: The last cycle's beat.
+        pad_value: A beat of pads.
+    """
     if pad.lanes == 1:
-        mask = Cat(*(loader.beat & (loader.beat_part == part) for part in range(pad.granules)))
+        mask, whole = Cat(*(loader.beat & (loader.beat_part == part) for part in range(pad.granules))), ~0
+    else:
+        mask, whole = loader.beat_lanes, 1
     m.d.comb += [
-        pad.beat_index.eq(loader.beat_index),
-        pad.beat_data.eq(data),
-        pad.beat_mask.eq(mask),
-        pad.write.eq(loader.pad),
-        pad.write_index.eq(loader.pad_index),
-        pad.write_data.eq(pad_value),
+        pad.beat_index.eq(Mux(loader.pad, loader.pad_index, loader.beat_index)),
+        pad.beat_data.eq(Mux(loader.pad, pad_value, data)),
+        pad.beat_mask.eq(Mux(loader.pad, whole, mask)),
     ]
 
 
@@ -142,12 +148,13 @@ class LoadModule(wiring.Component):
         load = fields(dispatch.instruction, Opcode.LOAD, self.config)
         is_inp = load["memory_type"] == Memory.INP
         minimum = fields(dispatch.current, Opcode.LOAD, self.config)["is_pad_min_value"]
+        bus = self.config.bus_bits
         data = delayed(m, self.data, reset_less=True)
         parts = (("inp", self.inp, self.inp_loader, is_inp), ("wgt", self.wgt, self.wgt_loader, ~is_inp))
         for name, pad, loader, mine in parts:
             m.submodules[name], m.submodules[f"{name}_loader"] = pad, loader
             connect_loader(m, self, name, loader=loader, load=load, start=dispatch.start & mine)
-            fill(m, pad, loader, data, least(minimum, 8, pad.tensor_bits // 8))
+            fill(m, pad, loader, data, least(minimum, 8, bus // 8))
             m.d.comb += [
                 pad.read_index.eq(getattr(self, f"{name}_index")),
                 getattr(self, f"{name}_tensor").eq(pad.read_data),
@@ -200,6 +207,7 @@ class StoreModule(wiring.Component):
             dispatch.sync.eq(store["x_size"] == 0),
             dispatch.done.eq(storer.done),
             self.error.eq(storer.error),
+            pad.read.eq(storer.out_read),
             pad.read_index.eq(storer.out_index),
             storer.out_data.eq(pad.read_data),
             pad.write.eq(self.write),

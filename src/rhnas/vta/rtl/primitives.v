@@ -33,9 +33,9 @@ module MULT18X18D #(
   end
 endmodule
 
-// (A + D) x B with registers at A, B, D and behind the multiplier.
+// (A + D) x B with registers at A, B, D, behind the multiplier and at the output.
 module DSP48E1 #(
-    parameter AREG = 1, ACASCREG = 1, DREG = 1, ADREG = 0, BREG = 1, BCASCREG = 1, MREG = 1, PREG = 0, CREG = 0,
+    parameter AREG = 1, ACASCREG = 1, DREG = 1, ADREG = 0, BREG = 1, BCASCREG = 1, MREG = 1, PREG = 1, CREG = 0,
     parameter INMODEREG = 0, OPMODEREG = 0, ALUMODEREG = 0, CARRYINREG = 0, CARRYINSELREG = 0,
     parameter USE_DPORT = "TRUE", USE_MULT = "MULTIPLY", USE_SIMD = "ONE48", A_INPUT = "DIRECT", B_INPUT = "DIRECT"
 ) (
@@ -48,18 +48,18 @@ module DSP48E1 #(
     input [3:0] ALUMODE,
     input CARRYIN,
     input [2:0] CARRYINSEL,
-    input CLK, CEA2, CEB2, CED, CEM, RSTA, RSTB, RSTD, RSTM,
-    output signed [47:0] P
+    input CLK, CEA2, CEB2, CED, CEM, CEP, RSTA, RSTB, RSTD, RSTM, RSTP,
+    output reg signed [47:0] P
 );
   reg signed [24:0] a, d;
   reg signed [17:0] b;
   reg signed [42:0] m;
   wire signed [24:0] ad = a + d;
-  assign P = {{5{m[42]}}, m};
   always @(posedge CLK) begin
     a <= A[24:0];
     d <= D;
     b <= B;
     m <= ad * b;
+    P <= {{5{m[42]}}, m};
   end
 endmodule

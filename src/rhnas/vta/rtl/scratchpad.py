@@ -1,4 +1,4 @@
-"""A scratchpad of tensors: one tensor read a cycle, a beat or a whole tensor written a cycle."""
+"""A scratchpad of tensors: one read a cycle; a beat or a whole tensor written a cycle, through registers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class Scratchpad(wiring.Component):
 
     Where a tensor is wider than a beat it arrives in parts. Where it is narrower, a beat carries ``lanes``
     tensors: the memory is then cut into as many banks by the low bits of the tensor index, and a beat is
-    rotated so that each tensor meets its bank, whatever the alignment on either side.
+    rotated so that each tensor meets its bank, whatever the alignment on either side. What is written goes
+    through registers, since the blocks of a memory lie far apart: a read two cycles later is the first to see
+    it.
 
     Ports:
         read_index, read_data: The tensor at ``read_index`` appears in the next cycle.
@@ -63,6 +65,8 @@ class Scratchpad(wiring.Component):
             read.addr.eq(self.read_index),
             read.en.eq(1),
             self.read_data.eq(read.data),
+        ]
+        m.d.sync += [
             write.addr.eq(Mux(self.write, self.write_index, self.beat_index)),
             write.data.eq(Mux(self.write, self.write_data, repeated)),
             write.en.eq(Mux(self.write, ~0, self.beat_mask)),
@@ -91,6 +95,8 @@ class Scratchpad(wiring.Component):
                 index.eq(self.beat_index + lane),
                 read.addr.eq(read_row),
                 read.en.eq(1),
+            ]
+            m.d.sync += [
                 write.addr.eq(Mux(self.write, write_row, index[bank_bits:])),
                 write.data.eq(Mux(self.write, self.write_data, arrived)),
                 write.en.eq(Mux(self.write, mine, self.beat_mask.word_select(lane, self.granules))),
@@ -105,6 +111,7 @@ class OutputScratchpad(wiring.Component):
 
     Ports:
         write, write_index, write_data: A tensor.
+        read: Whether to read; otherwise ``read_data`` stays.
         read_index: Of the tensor in the first lane (signed: lanes before the first that counts may lie before
             the buffer).
         read_data: The tensors from there on, in the next cycle.
@@ -120,6 +127,7 @@ class OutputScratchpad(wiring.Component):
                 "write": In(1),
                 "write_index": In(index),
                 "write_data": In(tensor_bits),
+                "read": In(1),
                 "read_index": In(signed(index + 2)),
                 "read_data": Out(self.lanes * tensor_bits),
             }
@@ -131,7 +139,8 @@ class OutputScratchpad(wiring.Component):
         rows = max(1, self.depth // self.lanes)
         write_bank, write_row = _split(self.write_index, bank_bits)
         first = Signal(bank_bits)
-        m.d.sync += first.eq(self.read_index)
+        with m.If(self.read):
+            m.d.sync += first.eq(self.read_index)
         data = []
         for bank in range(self.lanes):
             mem = memory.Memory(shape=unsigned(self.tensor_bits), depth=rows, init=[])
@@ -141,7 +150,7 @@ class OutputScratchpad(wiring.Component):
             m.d.comb += [
                 lane.eq(bank - self.read_index),
                 read.addr.eq((self.read_index + lane)[bank_bits:]),
-                read.en.eq(1),
+                read.en.eq(self.read),
                 write.addr.eq(write_row),
                 write.data.eq(self.write_data),
                 write.en.eq(self.write & (write_bank == bank)),

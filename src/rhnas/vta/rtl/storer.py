@@ -21,6 +21,9 @@ class Storer(wiring.Component):
     takes 3 + b cycles: its address, a read of the scratchpad, the beats, the response. Where a tensor's row
     is wider than the bus, each further row in a burst takes a cycle to read, as in the public RTL.
 
+    ``out_index`` is a register that is ahead of the beat being sent, since the scratchpad's blocks lie far
+    apart: what is sent stays at the scratchpad's output until ``out_read``.
+
     Args of the constructor:
         row_bits: Width of one of a tensor's BATCH rows.
     """
@@ -39,6 +42,7 @@ class Storer(wiring.Component):
                 "base": In(ADDRESS_BITS),
                 **{name: In(width) for name, width in (AHEAD_FIELDS | STORE_FIELDS).items()},
                 "bus": Out(memory_port(bus_bits)),
+                "out_read": Out(1),
                 "out_index": Out(signed(self.index_bits + 2)),
                 "out_data": In(max(tensor_bits, bus_bits)),
             }
@@ -60,11 +64,11 @@ class Storer(wiring.Component):
         ]
         beats_left = Signal(bursts.beats.shape())
         last_burst = Signal()
-        fresh_row, addressed, sent = Signal(), Signal(), Signal()
+        fresh_row, addressed, reading, sent = Signal(), Signal(), Signal(), Signal()
         if self.bursts.lanes == 1:
-            pauses = self._parts(m, sent)
+            pauses = self._parts(m, reading, sent)
         else:
-            pauses = self._lanes(m, fresh_row & addressed, sent)
+            pauses = self._lanes(m, fresh_row & addressed, reading, sent)
         with m.If(self.start):
             m.d.sync += [fresh_row.eq(1), self.busy.eq(1)]
         with m.Elif(self.done):
@@ -84,6 +88,7 @@ class Storer(wiring.Component):
                     ]
                     m.next = "READ"
             with m.State("READ"):
+                m.d.comb += reading.eq(1)
                 m.next = "BEAT"
             with m.State("BEAT"):
                 m.d.comb += [bus.wvalid.eq(1), bus.wlast.eq(beats_left == 1), sent.eq(bus.wready)]
@@ -100,34 +105,33 @@ class Storer(wiring.Component):
                     m.next = "ADDRESS"
         return m
 
-    def _parts(self, m: Module, sent: Signal) -> Value:
+    def _parts(self, m: Module, reading: Signal, sent: Signal) -> Value:
         """A tensor fills one beat or several; returns whether the next beat waits for a read."""
         slices = self.bursts.slices
         index, part = Signal(self.index_bits), Signal(max(1, log2(slices)))
-        next_index = Signal(self.index_bits)  # a sum after ``sent`` would come late in its cycle
         tensor_sent = sent & (part == slices - 1)
+        self._read(m, index, restart=self.start, reading=reading, sent=tensor_sent)
         m.d.comb += [
-            self.out_index.eq(Mux(tensor_sent, next_index, index)),
             self.bus.wdata.eq(self.out_data.word_select(part, self.bus_bits)),
             self.bus.wstrb.eq(~0),
         ]
         with m.If(self.start):
-            m.d.sync += [index.eq(self.sram_base), next_index.eq(self.sram_base + 1), part.eq(0)]
-        with m.Elif(tensor_sent):
-            m.d.sync += [index.eq(next_index), next_index.eq(next_index + 1), part.eq(0)]
-        with m.Elif(sent):
-            m.d.sync += part.eq(part + 1)
+            m.d.sync += [index.eq(self.sram_base), part.eq(0)]
+        with m.Else():
+            m.d.sync += index.eq(index + self.out_read)
+            with m.If(sent):
+                m.d.sync += part.eq(Mux(tensor_sent, 0, part + 1))
         row_end = (part & (self.row_slices - 1)) == self.row_slices - 1
         return row_end if slices > 1 else Const(0)
 
-    def _lanes(self, m: Module, row: Value, sent: Signal) -> Value:
+    def _lanes(self, m: Module, row: Value, reading: Signal, sent: Signal) -> Value:
         """A beat carries several tensors, strobed where they belong to the row; no beat waits for a read."""
         lanes = self.bursts.lanes
         row_index, position = Signal(self.index_bits), Signal(signed(SIZE_BITS + 8))
-        ahead = Signal.like(position)  # position + lanes
+        ahead, index = Signal.like(position), Signal.like(self.out_index)  # ahead: position + lanes
         inside = [(position + lane >= 0) & (position + lane < self.x_size) for lane in range(lanes)]
+        self._read(m, index, restart=row, reading=reading, sent=sent)
         m.d.comb += [
-            self.out_index.eq(row_index + Mux(sent, ahead, position)),
             self.bus.wdata.eq(self.out_data),
             self.bus.wstrb.eq(Cat(*(bit.replicate(self.tensor_bits // 8) for bit in inside))),
         ]
@@ -135,9 +139,20 @@ class Storer(wiring.Component):
             m.d.sync += row_index.eq(self.sram_base)
         with m.If(row):
             first = -self.bursts.first_element[: log2(lanes)]
-            m.d.sync += [position.eq(first), ahead.eq(first + lanes)]
-        with m.Elif(sent):
-            m.d.sync += [position.eq(ahead), ahead.eq(ahead + lanes)]
-            with m.If(ahead >= self.x_size):
-                m.d.sync += row_index.eq(row_index + self.x_size)
+            m.d.sync += [position.eq(first), ahead.eq(first + lanes), index.eq(row_index + first)]
+        with m.Else():
+            m.d.sync += index.eq(index + Mux(self.out_read, lanes, 0))
+            with m.If(sent):
+                m.d.sync += [position.eq(ahead), ahead.eq(ahead + lanes)]
+                with m.If(ahead >= self.x_size):
+                    m.d.sync += row_index.eq(row_index + self.x_size)
         return Const(0)
+
+    def _read(self, m: Module, index: Signal, *, restart: Value, reading: Value, sent: Value) -> None:
+        """Read at ``index`` what follows on what has been sent, and first of all what is sent first."""
+        ready = Signal()
+        m.d.comb += [self.out_index.eq(index), self.out_read.eq(sent | (reading & ~ready))]
+        with m.If(restart):
+            m.d.sync += ready.eq(0)
+        with m.Elif(reading):
+            m.d.sync += ready.eq(1)

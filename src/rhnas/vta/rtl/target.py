@@ -163,7 +163,7 @@ def primitive_models() -> str:
 
 
 def hard_products(m: Module, target: Target, name: str, shared: Value, others: list[Value]) -> list[Product]:
-    """Products of ``shared`` with each of ``others``, two cycles later, from instances.
+    """Products of ``shared`` with each of ``others``, three cycles later, from instances.
 
     Args:
         m: Where the instances go.
@@ -177,7 +177,8 @@ def hard_products(m: Module, target: Target, name: str, shared: Value, others: l
         WP486): that is its carry.
     """
     if target.family == "ecp5":
-        return [(_mult18(m, f"{name}_{k}", shared, other), None) for k, other in enumerate(others)]
+        made = [_mult18(m, f"{name}_{k}", shared, other) for k, other in enumerate(others)]
+        return [(delayed(m, product, reset_less=True), None) for product in made]
     low, high = others[0], others[1] if len(others) > 1 else Const(0, signed(OPERAND_BITS))
     product = _dsp48(m, name, shared=shared, low=low, high=high)
     products: list[Product] = [(product[:PRODUCT_BITS].as_signed(), None)]
@@ -216,11 +217,12 @@ def _mult18(m: Module, name: str, a: Value, b: Value) -> Value:
 
 
 def _dsp48(m: Module, name: str, *, shared: Value, low: Value, high: Value) -> Value:
-    """(high 2^16 + low) x shared in one DSP48E1: pre-adder, input and product registers (AMD UG479)."""
+    """(high 2^16 + low) x shared in one DSP48E1: pre-adder, registers at both ends and inside (AMD UG479)."""
     product = Signal(48, name=f"{name}_p")
-    registers = {"AREG": 1, "ACASCREG": 1, "DREG": 1, "ADREG": 0, "BREG": 1, "BCASCREG": 1, "MREG": 1}
-    unused = ("CREG", "PREG", "INMODEREG", "OPMODEREG", "ALUMODEREG", "CARRYINREG", "CARRYINSELREG")
-    enables = ("CEA2", "CEB2", "CED", "CEM")
+    registers = {"AREG": 1, "ACASCREG": 1, "DREG": 1, "ADREG": 0, "BREG": 1, "BCASCREG": 1}
+    registers |= {"MREG": 1, "PREG": 1}
+    unused = ("CREG", "INMODEREG", "OPMODEREG", "ALUMODEREG", "CARRYINREG", "CARRYINSELREG")
+    enables = ("CEA2", "CEB2", "CED", "CEM", "CEP")
     m.submodules[name] = Instance(
         "DSP48E1",
         p_USE_DPORT="TRUE",
@@ -241,7 +243,7 @@ def _dsp48(m: Module, name: str, *, shared: Value, low: Value, high: Value) -> V
         i_CARRYINSEL=Const(0, 3),
         i_CLK=ClockSignal(),
         **{f"i_{enable}": Const(1) for enable in enables},
-        **{f"i_RST{register}": Const(0) for register in ("A", "B", "D", "M")},
+        **{f"i_RST{register}": Const(0) for register in ("A", "B", "D", "M", "P")},
         o_P=product,
     )
     return product
@@ -258,17 +260,18 @@ def soft_products(m: Module, target: Target, name: str, shared: Value, others: l
         b = Signal(signed(OPERAND_BITS), name=f"{name}_b{k}", reset_less=True)
         product = Signal(signed(PRODUCT_BITS), name=f"{name}_p{k}", reset_less=True)
         m.d.sync += [b.eq(other), product.eq(a * b)]
-        products.append((product, None))
+        products.append((delayed(m, product, reset_less=True), None))
     return products
 
 
 def _table_products(m: Module, name: str, shared: Value, others: list[Value]) -> list[Product]:
-    """Multiples of the shared operand are chosen in the first cycle and added in the second."""
-    a = shared.as_signed()
+    """Multiples of the shared operand are chosen in the second cycle and added in the third."""
+    a = delayed(m, shared.as_signed(), reset_less=True)
     three, minus = thrice(a), -a
     products: list[Product] = []
     for k, other in enumerate(others):
-        chosen = [delayed(m, row, reset_less=True) for row in rows(other, a, three, minus)]
+        digits = delayed(m, other, reset_less=True)
+        chosen = [delayed(m, row, reset_less=True) for row in rows(digits, a, three, minus)]
         product = total(m, chosen, f"{name}_p{k}")
         products.append((delayed(m, product, reset_less=True), None))
     return products
