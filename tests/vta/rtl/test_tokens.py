@@ -14,22 +14,19 @@ from rhnas.vta.rtl.tokens import MAX_TOKENS, TokenQueue
 def test_the_queue_counts_saturates_and_tells(push_rate):
     queue = TokenQueue()
     rng = np.random.default_rng(1)
-    count, lost = 0, False
+    tokens, lost = 0, False
 
     async def bench(ctx) -> None:
-        nonlocal count, lost
+        nonlocal tokens, lost
         for _ in range(600):
             push, pop = rng.random() < push_rate, rng.random() < 0.4
             ctx.set(queue.push, push)
             ctx.set(queue.pop, pop)
             await ctx.delay(0)
-            assert ctx.get(queue.available) == (count > 0)
-            losing = push and not pop and count == MAX_TOKENS
+            assert ctx.get(queue.available) == (tokens > 0)
+            losing = not pop and tokens > MAX_TOKENS
             lost |= losing
-            if push and not pop:
-                count = min(MAX_TOKENS, count + 1)
-            elif pop and not push:
-                count = max(0, count - 1)
+            tokens += push - (pop and tokens > 0) - losing
             await ctx.tick()
             assert ctx.get(queue.overflow) == losing
 

@@ -16,7 +16,7 @@ from rhnas.vta.rtl.walk import WALK_CYCLES, Walk
 
 SHIFT_BITS = 5
 """A shift counts by the low five bits of its amount's magnitude, as upstream (``TensorAlu.scala``)."""
-FIELD_COPIES = 4
+FIELD_COPIES = 6
 """An instruction's fields reach the lanes in as many groups, one a cycle after another, since lanes lie far
 apart; the last copy is there before the first step is."""
 ALU_CYCLES = WALK_CYCLES + ACC_CYCLES + 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
+from rhnas.vta.rtl.accumulators import delayed
 from rhnas.vta.rtl.fetch import INSTRUCTION_BITS
 
 QUEUE_DEPTH = 512
@@ -56,15 +57,16 @@ class Dispatch(wiring.Component):
         # The head has a register of its own, since block RAM answers late in a cycle. What runs and the head
         # count as queued.
         head, waiting = Signal(), Signal(range(QUEUE_DEPTH + 1))
+        # ``finish`` comes late in its cycle, so that it is counted in the next one.
+        freed = delayed(m, finish)
         taken = self.queue_valid & self.queue_ready
-        # ``finish`` comes late in its cycle.
-        m.d.sync += waiting.eq(Mux(finish, waiting + taken - 1, waiting + taken))
+        m.d.sync += waiting.eq(waiting + taken - freed)
         with m.If(~head | go):
             m.d.sync += [head.eq(queue.r_rdy), insn.eq(queue.r_data)]
         m.d.comb += [
             queue.w_data.eq(self.queue_data),
             queue.w_en.eq(taken),
-            self.queue_ready.eq(waiting != QUEUE_DEPTH),
+            self.queue_ready.eq((waiting != QUEUE_DEPTH) | freed),
             queue.r_en.eq(~head | go),
             self.pop_prev.eq(go & wants_prev),
             self.pop_next.eq(go & wants_next),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -104,6 +106,19 @@ class RowBursts(wiring.Component):
         return element[bits:], (element[:bits] + self.x_size + (self.lanes - 1)) >> bits
 
 
+class Run(NamedTuple):
+    """Pads that follow one another: how many, whether there is none, whether there is one."""
+
+    tensors: Value
+    over: Value
+    one: Value
+
+
+def chosen(condition: Value, yes: Run, no: Run) -> Run:
+    """One of two runs."""
+    return Run(*(Mux(condition, a, b) for a, b in zip(yes, no, strict=True)))
+
+
 class Loader(wiring.Component):
     """Runs one padded 2-D load of ``tensor_bits`` elements into a scratchpad of ``depth`` tensors.
 
@@ -160,15 +175,17 @@ class Loader(wiring.Component):
         active = self.busy
         # Valid in the cycle after ``start``: before any beat can come.
         row_length = delayed(m, self._between + self.x_size, reset_less=True)
-        lead = self._tensors(m, self.y_pad_0, self.x_pad_0)
+        lead = self._run(m, self.y_pad_0, self.x_pad_0)
         begun = delayed(m, self.start)
-        received = self._receive(m, begun, active, row_length, lead)
-        padded = self._pad(m, begun, received, lead) & ~begun
+        received = self._receive(m, begun, active, row_length, lead.tensors)
+        padded = self._pad(m, begun, lead)
+        underway = Signal()
+        m.d.comb += self.done.eq(underway & received & padded)
         with m.If(self.start):
             m.d.sync += active.eq(1)
-        with m.Elif(active & received & padded):
-            m.d.comb += self.done.eq(1)
+        with m.Elif(self.done):
             m.d.sync += active.eq(0)
+        m.d.sync += underway.eq(begun | (underway & ~self.done))
         return m
 
     def _receive(self, m: Module, begun: Signal, active: Signal, row_length: Signal, lead: Value) -> Signal:
@@ -179,10 +196,8 @@ class Loader(wiring.Component):
         low = Signal(max(1, log2(lanes)))  # the row's first lane
         position, part = Signal(signed(SIZE_BITS + 8)), Signal(max(1, log2(slices)))
         row_end, part_end = Signal(), Signal()
-        m.d.comb += [
-            part_end.eq(part == slices - 1),
-            row_end.eq(part_end & (position + lanes >= self.x_size)),
-        ]
+        ending = Signal()  # whether the tensor or tensors at ``position`` are the row's last
+        m.d.comb += [part_end.eq(part == slices - 1), row_end.eq(part_end & ending)]
         m.d.sync += [
             self.beat.eq(self.data_valid),
             self.beat_part.eq(part),
@@ -202,12 +217,18 @@ class Loader(wiring.Component):
                 received.eq(self.y_size == 0),
                 low.eq(first),
                 position.eq(-first),
+                ending.eq(lanes - first >= self.x_size),
                 part.eq(0),
             ]
         with m.Elif(begun):
             m.d.sync += row_index.eq(self.sram_base + lead)
         with m.Elif(self.data_valid):
-            m.d.sync += [part.eq(Mux(part_end, 0, part + 1)), position.eq(position + Mux(part_end, lanes, 0))]
+            m.d.sync += part.eq(Mux(part_end, 0, part + 1))
+            with m.If(part_end):
+                m.d.sync += [
+                    position.eq(position + lanes),
+                    ending.eq(position + 2 * lanes >= self.x_size),
+                ]
             with m.If(row_end):
                 m.d.sync += [
                     rows.eq(rows - 1),
@@ -215,61 +236,56 @@ class Loader(wiring.Component):
                     row_index.eq(row_index + row_length),
                     low.eq(next_low),
                     position.eq(-next_low),
+                    ending.eq(lanes - next_low >= self.x_size),
                 ]
         return received
 
-    def _pad(self, m: Module, begun: Signal, received: Signal, lead: Value) -> Value:
-        """Write the pads: a first run, one between two rows, a last one; returns whether none is left.
+    def _pad(self, m: Module, begun: Signal, lead: Run) -> Value:
+        """Write the pads: a first run, one between two rows, a last one.
 
         A run's last pad leads on to the next run; an empty run takes a cycle of its own. Whether a count is
         over is kept beside it: a comparison would come late in the cycle that ends the instruction.
+
+        Returns:
+            Whether no pad is left, once all beats have come.
         """
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         run_over, rows_over = Signal(init=1), Signal(init=1)  # whether they are 0
         one_left, final = Signal(), Signal()  # whether the run is 1, and whether the rows are
-        # All of these hold from ``begun`` on.
-        any_between = self._between != 0
-        sides, between_one = delayed(m, any_between), delayed(m, self._between == 1)
-        none_before = (self.y_pad_0 == 0) & (self.x_pad_0 == 0)
-        skips_first, none_after = (
-            delayed(m, value) for value in (any_between & none_before, ~any_between & (self.y_pad_1 == 0))
-        )
+        # Whether nothing follows on a run that is over, and on the last pad of one.
+        ends, ends_ahead = Signal(init=1), Signal(init=1)
+        # What follows holds from ``begun`` on.
+        between = Run(self._between, delayed(m, self._between == 0), delayed(m, self._between == 1))
+        tail = self._run(m, self.y_pad_1, self.x_pad_1)
         none, single, two = (delayed(m, self.y_size == size) for size in range(3))
-        lead_over, lead_one = self._few(m, self.y_pad_0, self.x_pad_0)
-        tail_over, tail_one = self._few(m, self.y_pad_1, self.x_pad_1)
-        tail = self._tensors(m, self.y_pad_1, self.x_pad_1)
+        skips_first, none_after = lead.over & ~between.over, between.over & delayed(m, self.y_pad_1 == 0)
+        no_rows = none_after | none | (single & skips_first)
+        last_row = ~none_after & Mux(skips_first, two, single)
         pad, leads_on = Signal(), Signal()
         m.d.comb += [
             pad.eq(~run_over & ~self.data_valid),
-            leads_on.eq(~rows_over & (run_over | (pad & one_left & sides)) & ~begun),
+            leads_on.eq(~rows_over & (run_over | (pad & one_left & ~between.over)) & ~begun),
         ]
         m.d.sync += self.pad.eq(pad)
         self._pad_index(m, begun=begun, skips_first=skips_first, leads_on=leads_on)
-        with m.If(begun):
+        with m.If(begun | leads_on):
+            first = chosen(skips_first, chosen(single, tail, between), lead)
+            after = chosen(begun, first, chosen(final, tail, between))
+            over, last = Mux(begun, no_rows, final), Mux(begun, last_row, rows == 2)
             m.d.sync += [
-                run.eq(Mux(skips_first, Mux(single, tail, self._between), lead)),
-                run_over.eq(Mux(skips_first, single & tail_over, lead_over)),
-                one_left.eq(Mux(skips_first, Mux(single, tail_one, between_one), lead_one)),
-                rows.eq(Mux(none_after, 0, self.y_size - skips_first)),
-                rows_over.eq(none_after | none | (single & skips_first)),
-                final.eq(~none_after & Mux(skips_first, two, single)),
+                run.eq(after.tensors),
+                run_over.eq(after.over),
+                one_left.eq(after.one),
+                rows.eq(Mux(begun, Mux(none_after, 0, self.y_size - skips_first), rows - 1)),
+                rows_over.eq(over),
+                final.eq(last),
+                ends.eq(over | (last & tail.over)),
+                ends_ahead.eq(over | (last & tail.over & ~between.over)),
             ]
-        with m.Else():
-            with m.If(leads_on):
-                m.d.sync += [
-                    rows.eq(rows - 1),
-                    rows_over.eq(final),
-                    final.eq(rows == 2),
-                    run.eq(Mux(final, tail, self._between)),
-                    run_over.eq(Mux(final, tail_over, ~sides)),
-                    one_left.eq(Mux(final, tail_one, between_one)),
-                ]
-            with m.Elif(pad):
-                m.d.sync += [run.eq(run - 1), run_over.eq(one_left), one_left.eq(run == 2)]
+        with m.Elif(pad):
+            m.d.sync += [run.eq(run - 1), run_over.eq(one_left), one_left.eq(run == 2)]
         # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
-        last_pad = one_left & received
-        none_follows = final & tail_over & received & (run_over | (last_pad & sides))
-        return (rows_over & (run_over | last_pad)) | none_follows
+        return (run_over & ends) | (one_left & ends_ahead)
 
     def _pad_index(self, m: Module, *, begun: Signal, skips_first: Signal, leads_on: Signal) -> None:
         """Move the pads' index, a cycle after what moves it, since a beat comes late in its cycle."""
@@ -279,19 +295,15 @@ class Loader(wiring.Component):
         with m.Else():
             m.d.sync += self.pad_index.eq(self.pad_index + self.pad + step)
 
-    def _few(self, m: Module, rows: Value, more: Value) -> tuple[Signal, Signal]:
-        """Whether ``_tensors`` are 0, and whether they are 1, a cycle later as well."""
+    def _run(self, m: Module, rows: Value, more: Value) -> Run:
+        """The pads of ``rows`` padded rows and ``more``, a cycle later: three parts, each a short sum."""
+        parts = rows[:2] * self.x_size, rows[2:] * self.x_size, rows * self._between + more
+        low, high, pads = (delayed(m, part, reset_less=True) for part in parts)
         row_of_one = (self.x_size == 1) & (self._between == 0)
         one = (rows == 0) & (more == 1) | (rows == 1) & (more == 0) & row_of_one
-        return delayed(m, (rows == 0) & (more == 0)), delayed(m, one)
+        return Run(low + (high << 2) + pads, delayed(m, (rows == 0) & (more == 0)), delayed(m, one))
 
     @property
     def _between(self) -> Value:
         """Pads between the tensors of two rows."""
         return self.x_pad_0 + self.x_pad_1
-
-    def _tensors(self, m: Module, rows: Value, more: Value) -> Value:
-        """Tensors of ``rows`` padded rows and ``more``, a cycle later: three parts, each a short sum."""
-        parts = rows[:2] * self.x_size, rows[2:] * self.x_size, rows * self._between + more
-        low, high, pads = (delayed(m, part, reset_less=True) for part in parts)
-        return low + (high << 2) + pads
