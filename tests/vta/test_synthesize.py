@@ -58,7 +58,7 @@ def test_equal_modules_are_one_unit_whatever_their_generated_names():
 )
 def test_a_token_queue_has_its_eleven_flip_flops(family):
     use = use_of("tokens", TokenQueue(), family)
-    assert (use.flip_flops, use.dsps, use.bram_blocks) == (8 + 3, 0, 0), "count, whether any, pushed, overflow"
+    assert (use.flip_flops, use.dsps, use.bram_blocks) == (8 + 3, 0, 0), "count, any, pushed, overflow"
     assert 9 <= use.luts <= 40
 
 
