@@ -92,8 +92,8 @@ def test_the_command_prints_cycles_and_whether_memory_matches(tmp_path, run):
     done = run(tmp_path / "good", "--json", "--strict", "--timing", "public")
     assert done.code == 0, done.err
     assert done.value == {"cycles": PUBLIC_CYCLES, "matches": True}
-    # The program's own profile is our RTL's, which waits less around transfers.
-    assert run(tmp_path / "good", "--json").value["cycles"] < PUBLIC_CYCLES
+    # The program's own profile is our RTL's, which waits less around transfers and more within instructions.
+    assert run(tmp_path / "good", "--json").value["cycles"] != PUBLIC_CYCLES
     write_program(increment(AcceleratorConfig(), expected=9), tmp_path / "bad")
     done = run(tmp_path / "bad", "--timing", "public")
     assert done.code == 1

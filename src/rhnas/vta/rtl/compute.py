@@ -13,7 +13,7 @@ from rhnas.vta.rtl.alu import AluCore
 from rhnas.vta.rtl.dispatch import Dispatch
 from rhnas.vta.rtl.fields import fields
 from rhnas.vta.rtl.gemm import GemmCore
-from rhnas.vta.rtl.loader import Loader
+from rhnas.vta.rtl.loader import BEAT_CYCLES, Loader
 from rhnas.vta.rtl.modules import QUEUE_PORTS, connect_loader, connect_queue, fill, least, reader_ports
 from rhnas.vta.rtl.scratchpad import Scratchpad
 
@@ -113,7 +113,7 @@ class ComputeModule(wiring.Component):
     def _fill(self, m: Module, minimum: Value) -> None:
         """Let the loaders fill the micro-op and accumulator scratchpads."""
         acc, bus = self.acc, self.config.bus_bits
-        data = delayed(m, self.data, reset_less=True)
+        data = delayed(m, self.data, BEAT_CYCLES, reset_less=True)
         fill(
             m, self.uop, self.loaders[Memory.UOP], data, least(minimum, 8 * UOP_BYTES, bus // (8 * UOP_BYTES))
         )

@@ -20,6 +20,8 @@ TRANSFER_FIELDS = {"dram_base": 32, "y_size": SIZE_BITS, "x_size": SIZE_BITS, "x
 PAD_FIELDS = {"y_pad_0": PAD_BITS, "y_pad_1": PAD_BITS, "x_pad_0": PAD_BITS, "x_pad_1": PAD_BITS}
 BEAT_BITS = SIZE_BITS + 12
 """Width of beat counts within a row: 65,535 tensors of up to 2^11 beats."""
+BEAT_CYCLES = 2
+"""From a beat's arrival to its way into the scratchpad: known to be the loader's, placed."""
 AHEAD_FIELDS = {"next_dram_base": 32, "next_y_size": SIZE_BITS}
 """What the next transfer starts with, a cycle before its ``start``."""
 BURST_FIELDS = (*AHEAD_FIELDS, "x_size", "x_stride")
@@ -123,15 +125,16 @@ class Loader(wiring.Component):
     """Runs one padded 2-D load of ``tensor_bits`` elements into a scratchpad of ``depth`` tensors.
 
     A beat is taken whenever it comes. Pads are written in the cycles without a beat. What is for the
-    scratchpad comes out of registers, a cycle after its beat. ``done`` is high for one cycle, that of the
-    last write or the one before; ``start`` may follow at once. Fields must stay stable from ``start`` to
+    scratchpad comes out of registers, ``BEAT_CYCLES`` after its beat. ``done`` is high for one cycle, that of
+    the last write or the one before; ``start`` may follow at once. Fields must stay stable from ``start`` to
     ``done``, between which ``busy`` is high.
 
     Ports:
         request_*: To the read port; ``request_beats`` is the length of the burst.
         data_valid, data: Beats, in order.
-        beat, beat_index, beat_lanes, beat_part: The beat of the cycle before for the scratchpad: the tensor
-            index of its first lane, the valid lanes, and, for tensors wider than the bus, which part it is.
+        beat, beat_index, beat_lanes, beat_part: The beat of ``BEAT_CYCLES`` ago for the scratchpad: the
+            tensor index of its first lane, the valid lanes, and, for tensors wider than the bus, which part
+            it is.
         pad, pad_index: A pad tensor for the scratchpad in this cycle.
     """
 
@@ -172,13 +175,15 @@ class Loader(wiring.Component):
             self.request_address.eq(bursts.address),
             self.request_beats.eq(bursts.beats),
         ]
+        # Whose a beat is comes late in its cycle, from the far end of the chip.
+        came = delayed(m, self.data_valid)
         active = self.busy
         # Valid in the cycle after ``start``: before any beat can come.
         row_length = delayed(m, self._between + self.x_size, reset_less=True)
         lead = self._run(m, self.y_pad_0, self.x_pad_0)
         begun = delayed(m, self.start)
-        received = self._receive(m, begun, active, row_length, lead.tensors)
-        padded = self._pad(m, begun, lead)
+        received = self._receive(m, begun, came, row_length=row_length, lead=lead.tensors)
+        padded = self._pad(m, begun, came, lead)
         underway = Signal()
         m.d.comb += self.done.eq(underway & received & padded)
         with m.If(self.start):
@@ -188,7 +193,7 @@ class Loader(wiring.Component):
         m.d.sync += underway.eq(begun | (underway & ~self.done))
         return m
 
-    def _receive(self, m: Module, begun: Signal, active: Signal, row_length: Signal, lead: Value) -> Signal:
+    def _receive(self, m: Module, begun: Signal, came: Signal, *, row_length: Signal, lead: Value) -> Signal:
         """Place the beats; returns whether all have come."""
         slices, lanes = self.bursts.slices, self.bursts.lanes
         rows, row_index = Signal(SIZE_BITS), Signal(self.index_bits)
@@ -199,18 +204,16 @@ class Loader(wiring.Component):
         ending = Signal()  # whether the tensor or tensors at ``position`` are the row's last
         m.d.comb += [part_end.eq(part == slices - 1), row_end.eq(part_end & ending)]
         m.d.sync += [
-            self.beat.eq(self.data_valid),
+            self.beat.eq(came),
             self.beat_part.eq(part),
             self.beat_index.eq(Cat(row_index, Const(0, 2)).as_signed() + position),
         ]
         m.d.sync += [
-            self.beat_lanes[lane].eq(
-                self.data_valid & (position + lane >= 0) & (position + lane < self.x_size)
-            )
+            self.beat_lanes[lane].eq(came & (position + lane >= 0) & (position + lane < self.x_size))
             for lane in range(lanes)
         ]
         next_low = (low + self.x_stride)[: log2(lanes)] if lanes > 1 else Const(0, 1)
-        with m.If(~active):
+        with m.If(~self.busy):
             first = self.dram_base[: log2(lanes)] if lanes > 1 else Const(0, 1)
             m.d.sync += [
                 rows.eq(self.y_size),
@@ -222,7 +225,7 @@ class Loader(wiring.Component):
             ]
         with m.Elif(begun):
             m.d.sync += row_index.eq(self.sram_base + lead)
-        with m.Elif(self.data_valid):
+        with m.Elif(came):
             m.d.sync += part.eq(Mux(part_end, 0, part + 1))
             with m.If(part_end):
                 m.d.sync += [
@@ -240,7 +243,7 @@ class Loader(wiring.Component):
                 ]
         return received
 
-    def _pad(self, m: Module, begun: Signal, lead: Run) -> Value:
+    def _pad(self, m: Module, begun: Signal, came: Signal, lead: Run) -> Value:
         """Write the pads: a first run, one between two rows, a last one.
 
         A run's last pad leads on to the next run; an empty run takes a cycle of its own. Whether a count is
@@ -263,7 +266,7 @@ class Loader(wiring.Component):
         last_row = ~none_after & Mux(skips_first, two, single)
         pad, leads_on = Signal(), Signal()
         m.d.comb += [
-            pad.eq(~run_over & ~self.data_valid),
+            pad.eq(~run_over & ~came),
             leads_on.eq(~rows_over & (run_over | (pad & one_left & ~between.over)) & ~begun),
         ]
         m.d.sync += self.pad.eq(pad)

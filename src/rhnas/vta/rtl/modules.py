@@ -19,6 +19,7 @@ from rhnas.vta.rtl.fields import fields
 from rhnas.vta.rtl.loader import (
     ADDRESS_BITS,
     AHEAD_FIELDS,
+    BEAT_CYCLES,
     BURST_BEATS,
     PAD_FIELDS,
     TRANSFER_FIELDS,
@@ -98,7 +99,7 @@ def fill(m: Module, pad: Scratchpad, loader: Loader, data: Value, pad_value: Val
         m: Where the logic goes.
         pad: The scratchpad.
         loader: Of its tensors.
-        data: The last cycle's beat.
+        data: The beat of ``BEAT_CYCLES`` ago.
         pad_value: A beat of pads.
     """
     if pad.lanes == 1:
@@ -149,7 +150,7 @@ class LoadModule(wiring.Component):
         is_inp = load["memory_type"] == Memory.INP
         minimum = fields(dispatch.current, Opcode.LOAD, self.config)["is_pad_min_value"]
         bus = self.config.bus_bits
-        data = delayed(m, self.data, reset_less=True)
+        data = delayed(m, self.data, BEAT_CYCLES, reset_less=True)
         parts = (("inp", self.inp, self.inp_loader, is_inp), ("wgt", self.wgt, self.wgt_loader, ~is_inp))
         for name, pad, loader, mine in parts:
             m.submodules[name], m.submodules[f"{name}_loader"] = pad, loader
