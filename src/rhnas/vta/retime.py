@@ -112,7 +112,7 @@ def layer_cycles(
         >>> tiles = Mapping(form="gemm", tile_h=1, tile_w=1, tile_ci=1, tile_co=1, order="channels outer",
         ...     threads=1)
         >>> layer_cycles(Layer(name="fc", channels=(16, 16)), tiles, AcceleratorConfig())
-        164
+        167
     """
     inputs = (PICTURE,) if layer.reads_picture else ("before",)
     named = replace(layer, name="layer", inputs=inputs)
