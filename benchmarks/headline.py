@@ -9,7 +9,7 @@ beside a list of the minutes it took; nothing that is there is done again, with 
 anything is left to do.
 
 ``--stage search --jobs 5`` is for a GPU, on which searches run side by side. A cell of (b) or (c) takes the
-networks for the baseline accelerator from (a) of its seed where that is done. ``--set`` makes every cell
+networks for the baseline accelerator from (a) of its seed as far as that has come. ``--set`` makes every cell
 smaller. ``--table`` runs nothing and prints what the results hold.
 """
 
@@ -133,8 +133,8 @@ class Chain:
         for option in (*cell.options, *self.given.set):
             call += ["--set", option]
         lender = results / replace(cell, question="a").name
-        for directory, file in ((results / cell.name, "config.toml"), (lender, "result.json")):
-            if (directory / file).exists():
+        for directory in dict.fromkeys((results / cell.name, lender)):
+            if (directory / "config.toml").exists():
                 call += ["--reuse", str(directory)]
         call += [] if stage == "quantize" else ["--until", stage]
         call += [] if self._minutes_left is None else ["--limit-minutes", str(self._minutes_left)]

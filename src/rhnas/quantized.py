@@ -181,7 +181,11 @@ class QuantizedNetwork:
         return self.pixels[channels, pictures]
 
     def save(self, path: Path) -> None:
-        """Write ``path`` (.npz) in one step; equal networks give equal bytes."""
+        """Write ``path`` (.npz) in one step."""
+        write_atomically(path, self.packed())
+
+    def packed(self) -> bytes:
+        """What ``save`` writes; equal networks give equal bytes."""
         meta: dict[str, Any] = {"schema": SCHEMA, "name": self.name, "picture_bits": self.picture_bits}
         meta["layers"] = [_layer_to_json(layer) for layer in self.layers]
         arrays: dict[str, IntArray | Int32Array | Int8Array | npt.NDArray[np.uint8]] = {
@@ -194,7 +198,7 @@ class QuantizedNetwork:
                 arrays[f"{index}.weight"], arrays[f"{index}.bias"] = layer.weight, layer.bias
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        write_atomically(path, buffer.getvalue())
+        return buffer.getvalue()
 
     @classmethod
     def load(cls, path: Path) -> QuantizedNetwork:

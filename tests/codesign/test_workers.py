@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> CarryOut:
     """Stages that count to ``STEPS``; by name they fail or are killed from their middle on."""
 
     def carry_out(study: Study, name: str, progress: Progress) -> None:
-        stages = Stages(study, every_s=0, halt=Halt(deadline=0) if name == "paused" else None)
+        stages = Stages(study.part(name), every_s=0, halt=Halt(deadline=0) if name == "paused" else None)
 
         def count(resume: State | None) -> Stage:
             state = resume or {"starts": [], "step": 0}

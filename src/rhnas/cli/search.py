@@ -47,12 +47,12 @@ def search(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Take over what the same run, or a finished one on another chip, has; repeatable.",
+            help="Take over what the same run, or one on another chip, has finished; repeatable.",
         ),
     ] = None,
     until: Annotated[
-        Literal["search", "train"] | None,
-        typer.Option(help="Stop after the searches, or the trainings; --resume without it goes on."),
+        Literal["search", "train", "quantize"] | None,
+        typer.Option(help="Stop after the searches, the trainings, the integers; --resume goes on."),
     ] = None,
     limit_minutes: Annotated[
         float | None,

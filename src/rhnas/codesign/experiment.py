@@ -24,6 +24,7 @@ from rhnas.codesign.schemes.table import AWARE, JOINT, NetworkSearch, Scheme, sc
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
 from rhnas.codesign.workers import Crew
 from rhnas.errors import SettingsError
+from rhnas.files import write_atomically
 from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
@@ -70,9 +71,10 @@ class Run:
         """Search, train, choose, tune, test."""
         self._all([_search_name(search) for search in self.searches])
         self._all([_train_name(each) for search in self.searches for each in self._finalists(search)])
+        self._all([_quantize_name(self._choice(scheme.network)) for scheme in self.schemes])
         chosen = [self._chosen(scheme) for scheme in self.schemes]
-        for architecture in {c.architecture: None for c in chosen}:
-            self._quantized(architecture, chosen)
+        for each in chosen:
+            write_atomically(self._integer_path(each.scheme.key), self._quantized(each.architecture))
         simulated = {c.scheme.key: self._simulated(c) for c in chosen}
         tested = self.stages.run("test", lambda _: self._test(chosen))
         certified = self._certified(chosen)
@@ -89,11 +91,14 @@ class Run:
             self.carry_out(name)
 
     def carry_out(self, name: str) -> State:
-        """A network search or a training by the name of its stage."""
+        """A network search, a training or the integers of a trained network by the name of its stage."""
         kind, _, what = name.partition("/")
         if kind == "search":
             return self._searched(next(search for search in self.searches if search.name == what))
-        return self._trained(tuple(int(option) for option in what.split("-")))
+        architecture = tuple(int(option) for option in what.split("-"))
+        if kind == "train":
+            return self._trained(architecture)
+        return self.stages.run(name, partial(self._quantize, architecture))
 
     # The network searches -----------------------------------------------------------------------------
 
@@ -301,21 +306,21 @@ class Run:
 
     # Integers -------------------------------------------------------------------------------------------
 
-    def _quantized(self, architecture: Architecture, chosen: list[Chosen]) -> None:
-        """Write a network as integers into the folder of every scheme that chose it."""
-        name = f"quantize/{'-'.join(map(str, architecture))}"
-        keys = [c.scheme.key for c in chosen if c.architecture == architecture]
-        self.stages.run(name, lambda _: self._quantize(architecture, keys))
+    def _quantized(self, architecture: Architecture) -> bytes:
+        """The file of a network as integers."""
+        return bytes(self.carry_out(_quantize_name(architecture))["file"].numpy())
 
-    def _quantize(self, architecture: Architecture, keys: list[str]) -> Stage:
+    def _quantize(self, architecture: Architecture, _: State | None) -> Stage:
         problem = self.problem
+        network = self.network(architecture)
         self.progress.stage("quantize", 1)
         yield dict
         seeds, recipe = problem.seeds.child("train"), problem.settings.quantize
-        integers = integer_network(self.network(architecture), problem.data, recipe, seeds)
-        for key in keys:
-            integers.save(self._integer_path(key))
-        return {"accuracy_validation": integer_accuracy(integers, problem.data.validation)}
+        integers = integer_network(network, problem.data, recipe, seeds)
+        return {
+            "accuracy_validation": integer_accuracy(integers, problem.data.validation),
+            "file": torch.frombuffer(bytearray(integers.packed()), dtype=torch.uint8),
+        }
 
     def _integer_path(self, key: str) -> Path:
         return self.stages.directory / key / "network.npz"
@@ -368,3 +373,7 @@ def _search_name(search: NetworkSearch) -> str:
 
 def _train_name(architecture: Architecture) -> str:
     return f"train/{'-'.join(map(str, architecture))}"
+
+
+def _quantize_name(architecture: Architecture) -> str:
+    return f"quantize/{'-'.join(map(str, architecture))}"

@@ -22,6 +22,8 @@ from rhnas.study import CHECKPOINT, CONFIG, PARTS, Study
 
 CHIP = ("platform.fpga", "platform.limits")
 """Keys by which neither a search for the baseline accelerator nor the training of a network is changed."""
+NETWORK = ("train", "quantize")
+"""Kinds of stages that know one network and no accelerator."""
 MAY_DIFFER = (*CHIP, "run.threads", "run.optimum", "run.checkpoint_s")
 """Keys in which a lender may differ."""
 
@@ -34,17 +36,17 @@ MOST_BYTES = 5_000_000
 class Donor:
     """The stages of a run that another one would repeat to the letter.
 
-    Of a run with the same settings those are all network searches and trainings that it has finished. Of a
-    finished run for another chip with the same baseline accelerator: the network searches that know one
-    accelerator only, the baseline, and the training of any network from scratch. The seconds they took count
-    in the new run as well.
+    Of a run with the same settings those are all network searches, trainings and integers that it has
+    finished. Of a run for another chip with the same baseline accelerator: the network searches that know one
+    accelerator only, the baseline, and the training of any network from scratch with its integers. The
+    seconds they took count in the new run as well.
 
     Args:
         directory: Of the run, or of what is kept of it (``keep_stages``).
         problem: Of the new run.
 
     Raises:
-        SettingsError: The runs differ in more than the chip, or in the chip and the other is not finished.
+        SettingsError: The runs differ in more than the chip, or in the baseline accelerator.
         CheckpointError: A kept stage cannot be read.
     """
 
@@ -56,12 +58,12 @@ class Donor:
         study = Study(directory, settings)
         self._stages = finished_stages(study)
         if _differ_in_chip(directory, settings, problem.settings):
-            _require_same_baseline(study, problem)
+            _require_same_baseline(settings, problem)
             alone = {f"search/{search.name}" for search in searches_of(SCHEMES) if not search.joint}
             self._stages = {
                 name: lent
                 for name, lent in self._stages.items()
-                if name in alone or name.startswith("train/")
+                if name in alone or name.partition("/")[0] in NETWORK
             }
 
     def stage(self, name: str) -> Lent | None:
@@ -80,23 +82,33 @@ def _differ_in_chip(directory: Path, theirs: Settings, ours: Settings) -> bool:
     return any(difference.startswith(CHIP) for difference in differences)
 
 
-def _require_same_baseline(study: Study, problem: Problem) -> None:
-    if not study.finished:
-        raise SettingsError(
-            "a run to reuse for another chip must be finished", got=study.directory, fix="resume it first"
-        )
-    baseline = study.result()["baseline"]["accelerator"]
+def _require_same_baseline(theirs: Settings, problem: Problem) -> None:
+    lender = Problem.of(theirs)
+    baseline = lender.row(lender.baseline)
     if baseline != problem.row(problem.baseline):
-        raise SettingsError(
-            f"the run in {study.directory} must have the baseline accelerator of this one", got=baseline
-        )
+        raise SettingsError("a run to reuse must have the baseline accelerator of this one", got=baseline)
+
+
+class Finished:
+    """What a run has finished itself, for a stage that needs it in another process.
+
+    Args:
+        study: Of the run.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def stage(self, name: str) -> Lent | None:
+        """A finished stage; None for any other."""
+        return finished_stages(self._study).get(name)
 
 
 def keep_stages(study: Study, target: Path) -> list[str]:
-    """Copy a run's finished network searches and trainings into a folder that can take its place.
+    """Copy a run's finished network searches, trainings and integers into a folder that can take its place.
 
     Each becomes one file, written once: what it ended with (candidates and alpha of a search, the weights of
-    a training), its seconds and its trials.
+    a training, the integers of a network), its seconds and its trials.
 
     Args:
         study: The run, finished or not.
@@ -121,11 +133,12 @@ def keep_stages(study: Study, target: Path) -> list[str]:
 
 
 def finished_stages(study: Study) -> dict[str, Lent]:
-    """Network searches and trainings of a run that are done: kept ones, workers' and its own."""
+    """Network searches, trainings and integers of a run that are done: kept ones, workers' and its own."""
     found = dict(_read_kept(path) for path in sorted((study.directory / KEPT).glob("*.pt.xz")))
     for part in sorted((study.directory / PARTS).glob(f"*/{CHECKPOINT}")):
-        found |= _stages_of(Study(part.parent, study.settings))
-    return found | _stages_of(study)
+        found |= stages_of(Study(part.parent, study.settings))
+    found |= stages_of(study)
+    return {name: lent for name, lent in found.items() if name.partition("/")[0] in KINDS}
 
 
 def _read_kept(path: Path) -> tuple[str, Lent]:
@@ -138,7 +151,8 @@ def _read_kept(path: Path) -> tuple[str, Lent]:
     return kept["name"], (kept["result"], kept["seconds"], kept["trials"])
 
 
-def _stages_of(study: Study) -> dict[str, Lent]:
+def stages_of(study: Study) -> dict[str, Lent]:
+    """Whatever is done of one study, with what each took and tried."""
     content = study.load_checkpoint()
     if content is None:
         return {}
@@ -146,7 +160,6 @@ def _stages_of(study: Study) -> dict[str, Lent]:
     return {
         name: (result, state["seconds"][name], [trial for trial in trials if _is_of(trial, name)])
         for name, result in state["results"].items()
-        if name.partition("/")[0] in KINDS
     }
 
 

@@ -12,7 +12,7 @@ import torch
 
 from rhnas.codesign.experiment import Run
 from rhnas.codesign.problem import Problem
-from rhnas.codesign.reuse import Donor
+from rhnas.codesign.reuse import Donor, Finished
 from rhnas.codesign.stages import Halt, Lender, Progress, Silence, Stages
 from rhnas.codesign.workers import CarryOut, Crew
 from rhnas.nas.arithmetic import device_failures, make_repeatable
@@ -69,7 +69,8 @@ def _hand(halt: Halt, settings: Settings) -> CarryOut:
 
     def carry_out(study: Study, stage: str, progress: Progress) -> None:
         with device_failures():
-            Run(problem, Stages(study, settings.run.checkpoint_s, halt=halt), progress).carry_out(stage)
+            stages = Stages(study.part(stage), settings.run.checkpoint_s, [Finished(study)], halt)
+            Run(problem, stages, progress).carry_out(stage)
 
     return carry_out
 

@@ -20,7 +20,7 @@ Stage = Generator[Saver, None, State]
 Lent = tuple[State, float, list[dict[str, Any]]]
 """A finished stage: its result, its seconds, its trials."""
 
-KINDS = ("search", "train")
+KINDS = ("search", "train", "quantize")
 """Kinds of the stages that come first, in order; what follows takes minutes and is not told apart."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from rhnas.checkpoint import unpack
+from rhnas.codesign.reuse import stages_of
 from rhnas.codesign.stages import Lent, PausedError, Progress
 from rhnas.errors import RhnasError
 from rhnas.settings import Settings
@@ -20,7 +20,7 @@ from rhnas.study import Study
 
 CarryOut = Callable[[Study, str, Progress], None]
 Prepare = Callable[[Settings], CarryOut]
-"""Called once in each worker; what it returns carries out any stage, by name, in a study of its own."""
+"""Called once in each worker; what it returns carries out any stage of a run, in a study of its own."""
 
 KILLS = 2
 """Workers that a stage may lose before the run gives up: whatever ends a third one is no accident."""
@@ -90,12 +90,7 @@ class Crew:
 
     def stage(self, name: str) -> Lent | None:
         """A finished stage; None for any other."""
-        study = self._study.part(name) if name in self._finished else None
-        content = None if study is None else study.load_checkpoint()
-        if study is None or content is None:
-            return None
-        state = unpack(content)
-        return state["results"][name], state["seconds"][name], study.trials()
+        return stages_of(self._study.part(name)).get(name) if name in self._finished else None
 
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.stage]
@@ -180,7 +175,7 @@ def _work(run: Study, prepare: Prepare, link: Connection) -> None:
         carry_out = prepare(run.settings)
         while True:
             name = link.recv()
-            carry_out(run.part(name), name, _Told(link))
+            carry_out(run, name, _Told(link))
             link.send(("finished",))
     except RhnasError as error:
         link.send(("failed", error))
