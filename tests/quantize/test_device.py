@@ -17,7 +17,7 @@ def test_every_layer_is_the_golden_models(quantized: QuantizedLayer, seed: int) 
     rng = np.random.default_rng(seed)
     shape = (3, quantized.layer.channels[0], *quantized.layer.size)
     inputs = [rng.integers(-128, 128, shape, np.int8) for _ in quantized.layer.inputs]
-    result = device.compute(quantized, *(torch.from_numpy(values).double() for values in inputs))
+    result = device.compute(quantized, *(torch.from_numpy(values) for values in inputs))
     np.testing.assert_array_equal(result.numpy(), golden.compute(quantized, *inputs))
 
 

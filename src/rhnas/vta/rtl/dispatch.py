@@ -75,20 +75,17 @@ class Dispatch(wiring.Component):
         ]
         with m.If(~self.busy):
             m.d.sync += self.current.eq(insn)
-        with m.FSM():
-            with m.State("IDLE"):
-                tokens = (~wants_prev | self.prev_available) & (~wants_next | self.next_available)
-                m.d.comb += go.eq(head & tokens)
-                with m.If(go & self.sync):
-                    m.next = "SYNC"
-                with m.Elif(go):
-                    m.d.comb += self.start.eq(1)
-                    m.next = "EXECUTE"
-            with m.State("SYNC"):
-                m.d.comb += finish.eq(1)
-                m.next = "IDLE"
-            with m.State("EXECUTE"):
-                m.d.comb += [self.busy.eq(1), finish.eq(self.done)]
-                with m.If(self.done):
-                    m.next = "IDLE"
+        # Plain sums of products: a state machine's registers would be enabled by ``done``, which comes late,
+        # and later still as an enable.
+        syncing = Signal()
+        tokens = (~wants_prev | self.prev_available) & (~wants_next | self.next_available)
+        m.d.comb += [
+            go.eq(~self.busy & ~syncing & head & tokens),
+            self.start.eq(go & ~self.sync),
+            finish.eq(syncing | (self.busy & self.done)),
+        ]
+        m.d.sync += [
+            syncing.eq(go & self.sync),
+            self.busy.eq(self.start | (self.busy & ~self.done)),
+        ]
         return m

@@ -269,7 +269,8 @@ class Loader(wiring.Component):
             pad.eq(~run_over & ~came),
             leads_on.eq(~rows_over & (run_over | (pad & one_left & ~between.over)) & ~begun),
         ]
-        m.d.sync += self.pad.eq(pad)
+        # As ``pad``, in words that keep it apart: what counts pads lies here, this register far away.
+        m.d.sync += self.pad.eq(~run_over & ~came & self.busy)
         self._pad_index(m, begun=begun, skips_first=skips_first, leads_on=leads_on)
         with m.If(begun | leads_on):
             first = chosen(skips_first, chosen(single, tail, between), lead)
