@@ -71,6 +71,7 @@ def test_a_certificate_is_about_the_pair_found(problem, networks) -> None:
             accuracy_validation=0.9,
             evaluations=1,
             seconds=0.0,
+            trained_on="cpu",
             optimum=None,
         )
         for at, scheme in enumerate(SCHEMES)

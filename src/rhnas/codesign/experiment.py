@@ -187,6 +187,7 @@ class Run:
         return {
             "weights": {key: value.cpu() for key, value in training.trained.state_dict().items()},
             "accuracy": evaluate(training.trained, problem.data, problem.data.validation),
+            "device": problem.device_name,
         }
 
     # Choosing networks and their hardware ---------------------------------------------------------------
@@ -208,6 +209,7 @@ class Run:
             accuracy_validation=self._trained(architecture)["accuracy"],
             evaluations=evaluations,
             seconds=sum(self.stages.seconds[stage] for stage in spent),
+            trained_on=self._trained(architecture)["device"],
             optimum=self._optimum(scheme, architecture),
         )
 

@@ -24,6 +24,7 @@ class Chosen:
         accuracy_validation: Fraction of the validation part.
         evaluations: Distinct designs its hardware search asked the cost model about.
         seconds: Wall time of its stages, shared ones included.
+        trained_on: Name of the device on which its network was trained.
         optimum: Least log objective of the network over all feasible designs, None where not computed.
     """
 
@@ -33,6 +34,7 @@ class Chosen:
     accuracy_validation: float
     evaluations: int
     seconds: float
+    trained_on: str
     optimum: float | None
 
 
@@ -81,7 +83,7 @@ def result_of(
         "fpga": platform.fpga,
         "limits": dict(platform.limits),
         "clock_mhz": platform.clock_mhz,
-        "trained_on": problem.device_name,
+        "trained_on": ", ".join(sorted({c.trained_on for c in chosen})),
         "feasible_designs": problem.designs.count,
         "levels": _levels(problem),
         "certified_gap": _certified_gap(certificate),
