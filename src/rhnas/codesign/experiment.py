@@ -194,8 +194,9 @@ class Run:
 
     def _chosen(self, scheme: Scheme) -> Chosen:
         architecture = self._choice(scheme.network)
-        spent = [_search_name(scheme.network)]
-        spent += [_train_name(finalist) for finalist in self._finalists(scheme.network)]
+        searches = (scheme.network, AWARE) if _is_held(scheme.network) else (scheme.network,)
+        spent = [_search_name(search) for search in searches]
+        spent += {_train_name(each): None for search in searches for each in self._finalists(search)}
         design, evaluations = self.problem.baseline, 1
         if scheme.hardware != "baseline":
             name = f"hardware/{scheme.key}"
@@ -214,19 +215,24 @@ class Run:
         )
 
     def _choice(self, search: NetworkSearch) -> Architecture:
-        """The network a search ends with; the baseline's validation accuracy is what ``choose`` holds."""
+        """The network a search ends with.
+
+        The baseline's validation accuracy is what ``choose`` holds. Its network is trained for that, so that
+        it is a choice as well, on the accelerators that the search has seen.
+        """
         if not search.weighted:
             return max(self._finalists(search), key=lambda a: float(self._trained(a)["accuracy"]))
-        reference = None
-        if search is not AWARE:
-            reference = float(self._trained(self._choice(AWARE))["accuracy"])
+        networks, reference = dict.fromkeys(self._finalists(search)), None
+        if _is_held(search):
+            held = self._choice(AWARE)
+            networks[held], reference = None, float(self._trained(held)["accuracy"])
         finalists = [
             Finalist(
                 architecture=architecture,
                 accuracy=self._trained(architecture)["accuracy"],
                 cost=self._least_cost(search, architecture),
             )
-            for architecture in self._finalists(search)
+            for architecture in networks
         ]
         return choose(finalists, reference, self.problem.settings.objective.tolerance).architecture
 
@@ -367,6 +373,11 @@ def distinct_layers(layers: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], Float
         first.setdefault(layer.shape, layer)
         count[layer.shape] = count.get(layer.shape, 0) + 1
     return tuple(first.values()), np.array(list(count.values()), dtype=np.float64)
+
+
+def _is_held(search: NetworkSearch) -> bool:
+    """Whether a search's networks are held to the accuracy of the baseline's."""
+    return search.weighted and search is not AWARE
 
 
 def _search_name(search: NetworkSearch) -> str:
