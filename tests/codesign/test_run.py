@@ -9,12 +9,15 @@ import time
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rhnas.codesign.choice import Finalist, choose
-from rhnas.codesign.reuse import keep_stages
+from rhnas.codesign.experiment import Run
+from rhnas.codesign.problem import Problem
+from rhnas.codesign.reuse import finished_stages, keep_stages
 from rhnas.codesign.run import run
-from rhnas.codesign.stages import Halt, PausedError
+from rhnas.codesign.stages import Halt, Lent, PausedError, Stages
 from rhnas.errors import CheckpointError, DataError, InfeasibleDesignError, RhnasError, SettingsError
 from rhnas.nas.train import Training
 from rhnas.quantized import QuantizedNetwork
@@ -127,6 +130,23 @@ def test_another_chip_takes_over_what_does_not_depend_on_it(finished: Study, tmp
     assert without_times(lent) == without_times(anew)
     assert study.trials() == Study(tmp_path / "anew", settings).trials()
     assert lent["baseline"]["seconds"] == finished.result()["baseline"]["seconds"]
+
+
+def test_a_joint_search_for_a_dear_network_ends_with_the_baselines(finished: Study, tmp_path: Path) -> None:
+    problem, known = Problem.of(finished.settings), finished_stages(finished)
+    drawn = [problem.networks.sample(np.random.default_rng(seed)) for seed in range(40)]
+    dearest = max(drawn, key=lambda network: problem.workload(network).macs)
+
+    class Dear:
+        def stage(self, name: str) -> Lent | None:
+            result, seconds, trials = known.get(name, (None, 0.0, []))
+            if result is None:
+                return None
+            return ({**result, "finalists": [dearest]} if name == "search/found" else result), seconds, trials
+
+    result = Run(problem, Stages(Study(tmp_path / "run", finished.settings), 60, [Dear()])).result()
+    assert result["baseline"]["macs"] < problem.workload(dearest).macs
+    assert result["found"]["options"] == result["baseline"]["options"]
 
 
 def test_only_a_run_that_differs_in_the_chip_lends(finished: Study, tmp_path: Path) -> None:
