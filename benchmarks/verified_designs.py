@@ -28,8 +28,11 @@ from rhnas.provenance import provenance
 from rhnas.quantize import golden
 from rhnas.quantized import Int8Array, QuantizedNetwork
 from rhnas.seeds import Seeds
+from rhnas.vta.fpga import PARTS
 from rhnas.vta.platform import VtaPlatform
 from rhnas.vta.realize import VtaRealization, VtaToolchain
+from rhnas.vta.resources import estimate
+from rhnas.vta.spaces import VTA_WIDE
 from rhnas.workload import LayerKind, Workload
 
 RESULTS = Path(__file__).parents[1] / "results" / "verified"
@@ -193,9 +196,10 @@ def verify(name: str, options: argparse.Namespace) -> None:
 
 
 def table() -> None:
-    """Print what is there as a Markdown table."""
-    print("| case | network | accelerator | modelled | simulated | RTL | bit-exact | LUT | FF | DSP | BRAM |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    """Print what is there as a Markdown table, beside what the model of resources says."""
+    columns = "case | network | accelerator | modelled | simulated | RTL | bit-exact"
+    print(f"| {columns} | LUT | FF | DSP | BRAM | by the model: LUT | DSP | BRAM |")
+    print(f"|{14 * '---|'}")
     for name in CASES:
         path = RESULTS / f"{name}.json"
         if not path.exists():
@@ -207,7 +211,10 @@ def table() -> None:
         synthesis = result.get("synthesis", {})
         fields = ("luts", "flip_flops", "dsps", "bram_blocks")
         used = [f"{synthesis[field]:,}" if synthesis else "" for field in fields]
-        design = VtaPlatform().label(result["accelerator"])
+        row = result["accelerator"]
+        model = estimate(VTA_WIDE.decode(VTA_WIDE.encode(row)[None]), PARTS[PART])
+        used += [f"{int(getattr(model, field)[0]):,}" for field in fields if field != "flip_flops"]
+        design = VtaPlatform().label(row)
         print(f"| {' | '.join([name, result['network'], design, *told, exact, *used])} |")
 
 
