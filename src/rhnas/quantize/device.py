@@ -39,7 +39,7 @@ def accuracy_on_device(network: QuantizedNetwork, pictures: Tensor, labels: Tens
     right = 0
     for some, wanted in zip(torch.split(pictures, PICTURES), torch.split(labels, PICTURES), strict=True):
         values = torch.from_numpy(network.read_pixels(some.cpu().numpy())).to(pictures.device)
-        scores = scores_of(network, values)
+        scores = scores_of(network, values.contiguous(memory_format=torch.channels_last))
         # torch leaves open which of equal scores it names; the golden model takes the first.
         first = (scores == scores.amax(1, keepdim=True)).int().argmax(1)
         right += int((first == wanted).sum())
