@@ -133,11 +133,15 @@ def _prove(
     realization = toolchain.read(design.network, design.folder, manifest)
     pictures = design.network.read_pixels(design.test.pixels[: checks.images])
     expected = golden.run(design.network, pictures)
-    known = {"build": manifest["identity"], "program": _sha256_of_files(design.folder / "program")}
+    known = {
+        "build": manifest["identity"],
+        "program": _sha256_of_files(design.folder / "program"),
+        "judged": _sha256_of_judged(design),
+    }
     entry = {**NOTHING, **_kept(design, known), **known, "label": manifest["label"]}
     tell(f"{name}: simulating {len(pictures)} pictures")
     simulated = realization.simulate(pictures)
-    entry |= _accuracy(design) | _simulated(entry, realization, simulated, expected)
+    entry |= _accuracy(design, known["judged"]) | _simulated(entry, realization, simulated, expected)
     yield entry
     if checks.rtl:
         tell(f"{name}: running {len(pictures)} pictures on the generated Verilog")
@@ -155,9 +159,14 @@ def _prove(
         yield entry
 
 
-def _accuracy(design: Design) -> dict[str, Any]:
-    """The integer network's accuracy on the whole test part, counted anew."""
-    counted = golden.accuracy(design.network, design.test.pixels, design.test.labels)
+def _accuracy(design: Design, judged: str) -> dict[str, Any]:
+    """The integer network's accuracy on the whole test part, counted once for all schemes that have it."""
+    counts = [
+        entry["accuracy_int8"]
+        for entry in _entries(design).values()
+        if entry.get("judged") == judged and "accuracy_int8" in entry
+    ]
+    counted = counts[0] if counts else golden.accuracy(design.network, design.test.pixels, design.test.labels)
     said = design.result.get("accuracy_int8")
     return {
         "accuracy_int8": counted,
@@ -247,6 +256,14 @@ def _write(design: Design, entry: Mapping[str, Any]) -> None:
         "schemes": ordered,
     }
     write_json(_proof(design), whole)
+
+
+def _sha256_of_judged(design: Design) -> str:
+    """Of an integer network and the test part."""
+    digest = hashlib.sha256(design.network.packed())
+    for array in (design.test.pixels, design.test.labels):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _sha256_of_files(folder: Path) -> str:

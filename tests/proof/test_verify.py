@@ -9,6 +9,7 @@ from rhnas.build import Design
 from rhnas.cli.app import main
 from rhnas.errors import ProgramError, SettingsError
 from rhnas.platform import load_platform
+from rhnas.quantize import golden
 from rhnas.quantized import QuantizedNetwork
 from rhnas.toolchain import Toolchain
 from rhnas.verify import Checks, proven, verify
@@ -50,6 +51,25 @@ def test_a_build_is_proven(building: Path, capsys):
     assert (building / "result.json").read_bytes() == result
     page = (building / "report.html").read_text()
     assert f"{cycles['simulated']:,}".replace(",", "\u202f") in page
+
+
+def test_a_network_is_judged_once_and_again_where_it_or_the_pictures_change(
+    building: Path, monkeypatch: pytest.MonkeyPatch, no_generator
+):
+    judged, count = [], golden.accuracy
+
+    def counted(*given):
+        judged.append(given)
+        return count(*given)
+
+    monkeypatch.setattr(golden, "accuracy", counted)
+    first = verify(building, ["found"], FEW)
+    assert verify(building, ["found"], FEW)["accuracy_int8"] == first["accuracy_int8"]
+    before = len(judged)
+    path = building / "verify.json"
+    path.write_text(path.read_text().replace(first["judged"], "0" * 64))
+    assert verify(building, ["found"], FEW)["judged"] == first["judged"]
+    assert len(judged) == before + 1
 
 
 def test_another_schedule_is_proved_beside_the_search_s(building: Path, capsys, no_generator):
