@@ -163,8 +163,8 @@ def _accuracy(design: Design, judged: str) -> dict[str, Any]:
     """The integer network's accuracy on the whole test part, counted once for all schemes that have it."""
     counts = [
         entry["accuracy_int8"]
-        for entry in _entries(design).values()
-        if entry.get("judged") == judged and "accuracy_int8" in entry
+        for scheme, entry in _entries(design).items()
+        if entry.get("judged") == judged and "accuracy_int8" in entry and _current(design, scheme, entry)
     ]
     counted = counts[0] if counts else golden.accuracy(design.network, design.test.pixels, design.test.labels)
     said = design.result.get("accuracy_int8")
@@ -231,7 +231,7 @@ def _entries(design: Design) -> dict[str, dict[str, Any]]:
 
 
 def _current(design: Design, scheme: str, entry: Mapping[str, Any]) -> bool:
-    """Whether another scheme's entry is about its design as it is now."""
+    """Whether a scheme's entry is about its design, and by the code, as they are now."""
     try:
         return entry.get("build") == Design.of(design.directory, scheme, design.schedule).identity
     except RhnasError:

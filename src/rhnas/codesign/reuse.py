@@ -90,7 +90,7 @@ def _require_same_baseline(theirs: Settings, problem: Problem) -> None:
 
 
 class Finished:
-    """What a run has finished itself, for a stage that needs it in another process.
+    """What stands in a run's own checkpoint, for a stage that needs it in another process.
 
     Args:
         study: Of the run.
@@ -101,7 +101,7 @@ class Finished:
 
     def stage(self, name: str) -> Lent | None:
         """A finished stage; None for any other."""
-        return finished_stages(self._study).get(name)
+        return stages_of(self._study).get(name)
 
 
 def keep_stages(study: Study, target: Path) -> list[str]:
