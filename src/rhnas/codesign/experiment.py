@@ -29,7 +29,7 @@ from rhnas.nas.integer import integer_accuracy, integer_network
 from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
-from rhnas.nas.train import Training, evaluate
+from rhnas.nas.train import Training, evaluate, halved
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
 from rhnas.quantized import QuantizedNetwork
@@ -184,8 +184,10 @@ class Run:
             self.stages.record({**record, "loss": loss})
             self.progress.update(training.position, f"loss {loss:.2f}")
             yield training.state
+        weights = halved(training.trained)
+        training.trained.load_state_dict(weights)
         return {
-            "weights": {key: value.cpu() for key, value in training.trained.state_dict().items()},
+            "weights": weights,
             "accuracy": evaluate(training.trained, problem.data, problem.data.validation),
             "device": problem.device_name,
         }

@@ -136,3 +136,17 @@ def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:
 def evaluate(network: nn.Module, data: DataSet, part: Part) -> float:
     """Fraction of a part's pictures that a network classifies right, with its running statistics."""
     return accuracy(network.eval(), data, part)
+
+
+def halved(network: nn.Module) -> dict[str, Tensor]:
+    """A network's state on the CPU with kernels and matrices in half precision, as trained weights are kept.
+
+    That is finer than the integers they become, and half of the bytes. Statistics, scales and biases stay as
+    they are: a variance may be beyond half precision.
+
+    Example:
+        >>> {key: value.dtype for key, value in halved(nn.Linear(2, 2)).items()}
+        {'weight': torch.float16, 'bias': torch.float32}
+    """
+    state = {key: value.cpu() for key, value in network.state_dict().items()}
+    return {key: value.half() if value.ndim > 1 else value for key, value in state.items()}

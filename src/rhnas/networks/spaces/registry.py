@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rhnas.errors import SettingsError
 from rhnas.networks.spaces.base import NetworkSpace
-from rhnas.networks.spaces.cifar import CIFAR, CIFAR_LARGE
+from rhnas.networks.spaces.cifar import CIFAR, CIFAR_LARGE, CIFAR_WIDE
 from rhnas.networks.spaces.digits import DIGITS
 from rhnas.networks.spaces.macro import Macro
 from rhnas.networks.spaces.mbconv import MBCONV
@@ -22,6 +22,7 @@ NETWORK_SPACES: dict[str, Callable[[], NetworkSpace]] = {
     "digits": partial(ResidualSpace, DIGITS),
     "cifar": partial(ResidualSpace, CIFAR),
     "cifar-large": partial(ResidualSpace, CIFAR_LARGE),
+    "cifar-wide": partial(ResidualSpace, CIFAR_WIDE),
     "macro": Macro,
     "nasbench201": NasBench201,
     "mbconv": partial(ResidualSpace, MBCONV),
