@@ -81,6 +81,12 @@ class Cell:
         weight = (f"objective.weight={self.weight}",) if self.weight else ()
         return (*QUESTIONS[self.question], f"run.seed={self.seed}", *weight)
 
+    @property
+    def lenders(self) -> list[Cell]:
+        """Whose stages it may take over: its own, the same chip's, those of the preset's weight."""
+        at = [replace(self, question=q, weight=w) for w in (self.weight, "") for q in (self.question, "a")]
+        return list(dict.fromkeys(at))
+
 
 class Chain:
     """The cells' way from the command line to ``results``."""
@@ -132,8 +138,7 @@ class Chain:
         call = ["search", cell.preset, "--out", str(self.given.runs / cell.name), "--resume"]
         for option in (*cell.options, *self.given.set):
             call += ["--set", option]
-        lender = results / replace(cell, question="a").name
-        for directory in dict.fromkeys((results / cell.name, lender)):
+        for directory in (results / lender.name for lender in cell.lenders):
             if (directory / "config.toml").exists():
                 call += ["--reuse", str(directory)]
         call += [] if stage == "quantize" else ["--until", stage]

@@ -120,16 +120,23 @@ def test_a_kill_anywhere_changes_nothing(
     assert study.trials() == finished.trials()
 
 
-def test_another_chip_takes_over_what_does_not_depend_on_it(finished: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("group", "key", "value"), [("platform", "limits", {"lanes": 4}), ("objective", "weight", 0.3)], ids=str
+)
+def test_another_chip_or_weight_takes_over_what_does_not_depend_on_it(
+    finished: Study, tmp_path: Path, group: str, key: str, value: object
+) -> None:
     tree = finished.settings.to_dict()
-    tree["platform"]["limits"] = {"lanes": 4}
+    tree[group][key] = value
     settings = Settings.model_validate(tree)
     anew = run(Study(tmp_path / "anew", settings))
     study = Study(tmp_path / "lent", settings)
     lent = run(study, reuse=[finished.directory])
     assert without_times(lent) == without_times(anew)
     assert study.trials() == Study(tmp_path / "anew", settings).trials()
-    assert lent["baseline"]["seconds"] == finished.result()["baseline"]["seconds"]
+    shared = "search/baseline" if group == "platform" else "search/hardware_only"
+    _, seconds, _ = finished_stages(study)[shared]
+    assert seconds == finished_stages(finished)[shared][1]
 
 
 def test_a_joint_search_for_a_dear_network_ends_with_the_baselines(finished: Study, tmp_path: Path) -> None:
@@ -149,10 +156,10 @@ def test_a_joint_search_for_a_dear_network_ends_with_the_baselines(finished: Stu
     assert result["found"]["options"] == result["baseline"]["options"]
 
 
-def test_only_a_run_that_differs_in_the_chip_lends(finished: Study, tmp_path: Path) -> None:
+def test_only_a_run_that_differs_in_chip_or_weight_lends(finished: Study, tmp_path: Path) -> None:
     tree = finished.settings.to_dict()
     tree["run"]["seed"] = 5
-    with pytest.raises(SettingsError, match=r"must differ in platform\.fpga and platform\.limits only"):
+    with pytest.raises(SettingsError, match=r"platform\.limits and objective\.weight only"):
         run(Study(tmp_path / "a", Settings.model_validate(tree)), reuse=[finished.directory])
     tree = finished.settings.to_dict()
     tree["platform"]["limits"] = {"lanes": 3}

@@ -22,9 +22,11 @@ from rhnas.study import CHECKPOINT, CONFIG, PARTS, Study
 
 CHIP = ("platform.fpga", "platform.limits")
 """Keys by which neither a search for the baseline accelerator nor the training of a network is changed."""
+WEIGHT = "objective.weight"
+"""Key by which neither a search for accuracy alone nor the training of a network is changed."""
 NETWORK = ("train", "quantize")
 """Kinds of stages that know one network and no accelerator."""
-MAY_DIFFER = (*CHIP, "run.threads", "run.optimum", "run.checkpoint_s")
+MAY_DIFFER = (*CHIP, WEIGHT, "run.threads", "run.optimum", "run.checkpoint_s")
 """Keys in which a lender may differ."""
 
 KEPT = "stages"
@@ -38,15 +40,16 @@ class Donor:
 
     Of a run with the same settings those are all network searches, trainings and integers that it has
     finished. Of a run for another chip with the same baseline accelerator: the network searches that know one
-    accelerator only, the baseline, and the training of any network from scratch with its integers. The
-    seconds they took count in the new run as well.
+    accelerator only, the baseline; of a run with another weight of the cost: those for accuracy alone; and of
+    both the training of any network from scratch with its integers. The seconds they took count in the new
+    run as well.
 
     Args:
         directory: Of the run, or of what is kept of it (``keep_stages``).
         problem: Of the new run.
 
     Raises:
-        SettingsError: The runs differ in more than the chip, or in the baseline accelerator.
+        SettingsError: The runs differ in more than chip and weight, or in the baseline accelerator.
         CheckpointError: A kept stage cannot be read.
     """
 
@@ -57,13 +60,19 @@ class Donor:
         settings = parse_settings(config.read_text(encoding="utf-8"))
         study = Study(directory, settings)
         self._stages = finished_stages(study)
-        if _differ_in_chip(directory, settings, problem.settings):
+        chip, weight = _differ(directory, settings, problem.settings)
+        if chip:
             _require_same_baseline(settings, problem)
-            alone = {f"search/{search.name}" for search in searches_of(SCHEMES) if not search.joint}
+        same = {
+            f"search/{search.name}"
+            for search in searches_of(SCHEMES)
+            if not (chip and search.joint) and not (weight and search.weighted)
+        }
+        if chip or weight:
             self._stages = {
                 name: lent
                 for name, lent in self._stages.items()
-                if name in alone or name.partition("/")[0] in NETWORK
+                if name in same or name.partition("/")[0] in NETWORK
             }
 
     def stage(self, name: str) -> Lent | None:
@@ -71,15 +80,17 @@ class Donor:
         return self._stages.get(name)
 
 
-def _differ_in_chip(directory: Path, theirs: Settings, ours: Settings) -> bool:
-    """Whether two runs are for different chips; that they differ in nothing else that counts is required."""
+def _differ(directory: Path, theirs: Settings, ours: Settings) -> tuple[bool, bool]:
+    """Whether two runs differ in chip and in weight; that they do in nothing else that counts is required."""
     differences = ours.differences(theirs)
     other = [difference for difference in differences if not difference.startswith(MAY_DIFFER)]
     if other:
         raise SettingsError(
-            f"the run in {directory} must differ in {' and '.join(CHIP)} only", got="; ".join(other)
+            f"the run in {directory} must differ in {', '.join(CHIP)} and {WEIGHT} only",
+            got="; ".join(other),
         )
-    return any(difference.startswith(CHIP) for difference in differences)
+    chip = any(difference.startswith(CHIP) for difference in differences)
+    return chip, any(difference.startswith(WEIGHT) for difference in differences)
 
 
 def _require_same_baseline(theirs: Settings, problem: Problem) -> None:

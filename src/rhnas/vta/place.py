@@ -27,9 +27,9 @@ SPEED_GRADES = (6, 7, 8)
 
 SCRIPT = f"""
 read_verilog accelerator.v
-synth_ecp5 -nodsp -top accelerator -run begin:map_ram
+synth_ecp5 -nodsp -nowidelut -top accelerator -run begin:map_ram
 {COLLISIONS}
-synth_ecp5 -nodsp -top accelerator -run map_ram: -json netlist.json
+synth_ecp5 -nodsp -nowidelut -top accelerator -run map_ram: -json netlist.json
 """
 
 

@@ -69,9 +69,9 @@ synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -top units -run begin:map_mem
 synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -top units -run map_memory:check
 """,
     "ecp5": f"""
-synth_ecp5 -nodsp -noflatten -top units -run begin:map_ram
+synth_ecp5 -nodsp -nowidelut -noflatten -top units -run begin:map_ram
 {COLLISIONS}
-synth_ecp5 -nodsp -noflatten -top units -run map_ram:check
+synth_ecp5 -nodsp -nowidelut -noflatten -top units -run map_ram:check
 """,
     GENERIC: """
 synth -top units -run begin:fine

@@ -47,18 +47,18 @@ class AluLane(wiring.Component):
         minus_y = delayed(m, next_minus_y, reset_less=True)
         # -y of the least y has no 32 bits: no x is below it.
         has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
-        # A comparison decides last, and only between y, -y and what the other operations give. The opcode is
-        # stable long before the first step.
+        # A comparison decides last, and only between y, -y and what the other operations give: it is as late
+        # as a product, and reaches every bit. The opcode is stable long before the first step.
         adds, shifts, largest, moves, clips, multiplies = (
             delayed(m, self.opcode == op.value)
             for op in (AluOp.ADD, AluOp.SHR, AluOp.MAX, AluOp.MOV, AluOp.CLP, AluOp.MUL)
         )
         picks = delayed(m, Cat(*(self.opcode == op.value for op in (AluOp.MIN, AluOp.MAX, AluOp.CLP))).any())
         other = Mux(adds, x + y, Mux(shifts, self._shifted(m, y, next_minus_y), x))[:ACC_BITS]
+        other = Mux(multiplies, self._product(m), other)
         takes_y = moves | (picks & (above(x, y) ^ largest))
         takes_minus_y = clips & has_minus_y & above(minus_y, x)
-        without = Mux(takes_y, y, Mux(takes_minus_y, minus_y, other))
-        m.d.comb += self.result.eq(Mux(multiplies, self._product(m), without))
+        m.d.comb += self.result.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
         return m
 
     def _product(self, m: Module) -> Value:

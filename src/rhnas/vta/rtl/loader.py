@@ -269,8 +269,9 @@ class Loader(wiring.Component):
             pad.eq(~run_over & ~came),
             leads_on.eq(~rows_over & (run_over | (pad & one_left & ~between.over)) & ~begun),
         ]
-        # As ``pad``, in words that keep it apart: what counts pads lies here, this register far away.
-        m.d.sync += self.pad.eq(~run_over & ~came & self.busy)
+        # As ``pad``, from a register of its own: what counts pads lies here, this one far away.
+        left = Signal()
+        m.d.sync += self.pad.eq(left & ~came & self.busy)
         self._pad_index(m, begun=begun, skips_first=skips_first, leads_on=leads_on)
         with m.If(begun | leads_on):
             first = chosen(skips_first, chosen(single, tail, between), lead)
@@ -279,6 +280,7 @@ class Loader(wiring.Component):
             m.d.sync += [
                 run.eq(after.tensors),
                 run_over.eq(after.over),
+                left.eq(~after.over),
                 one_left.eq(after.one),
                 rows.eq(Mux(begun, Mux(none_after, 0, self.y_size - skips_first), rows - 1)),
                 rows_over.eq(over),
@@ -287,7 +289,7 @@ class Loader(wiring.Component):
                 ends_ahead.eq(over | (last & tail.over & ~between.over)),
             ]
         with m.Elif(pad):
-            m.d.sync += [run.eq(run - 1), run_over.eq(one_left), one_left.eq(run == 2)]
+            m.d.sync += [run.eq(run - 1), run_over.eq(one_left), left.eq(~one_left), one_left.eq(run == 2)]
         # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
         return (run_over & ends) | (one_left & ends_ahead)
 
