@@ -8,11 +8,12 @@ import pytest
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
 from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
+from rhnas.files import read_json, write_json
 from rhnas.vta import yosys
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import LFE5U_85F, XC7Z020
 from rhnas.vta.netlist import Unit, instances, units_of
-from rhnas.vta.place import place
+from rhnas.vta.place import critical_path, place, route_netlist
 from rhnas.vta.resources import bram_blocks
 from rhnas.vta.rtl.emit import module_verilog
 from rhnas.vta.rtl.gemm import DotProducts
@@ -128,6 +129,23 @@ def test_a_failing_yosys_gives_its_own_last_lines(tmp_path):
         synthesize_units([broken], "generic", cache=tmp_path)
     assert "syntax error" in str(caught.value)
     assert not list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.hardware
+@pytest.mark.slow
+@needs_yosys
+@pytest.mark.parametrize("routed", [True, False])
+def test_a_placed_design_has_a_clock_whether_routed_or_not(routed, tmp_path):
+    (tmp_path / "queue.v").write_text(module_verilog("queue", TokenQueue()))
+    (tmp_path / "flow.ys").write_text("read_verilog queue.v\nsynth_ecp5 -top queue -json queue.json\n")
+    yosys.run_tool("yosys", ["-q", "flow.ys"], tmp_path)
+    write_json(tmp_path / "queue.seconds", {"seconds": 1.0})
+    kept = tmp_path / "report.json"
+    route_netlist(tmp_path / "queue.json", kept, LFE5U_85F.name, [] if routed else ["--no-route"])
+    report = read_json(kept)
+    assert [100 < clock["achieved"] < 1500 for clock in report["fmax"].values()] == [True]
+    assert report["utilization"]["TRELLIS_FF"]["used"] > 0
+    assert bool(critical_path(report)) is routed
 
 
 def test_a_missing_tool_says_how_to_get_it(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -31,6 +32,9 @@ synth_ecp5 -nodsp -nowidelut -top accelerator -run begin:map_ram
 {COLLISIONS}
 synth_ecp5 -nodsp -nowidelut -top accelerator -run map_ram: -json netlist.json
 """
+FILES = ("--json=netlist.json", "--report=report.json", "--log=log.txt")
+ESTIMATE = re.compile(r"Max frequency for clock.*: ([\d.]+) MHz")
+"""In nextpnr's log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +54,15 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """A routed design.
+    """A placed and, unless told otherwise, routed design.
 
     Attributes:
         accelerator: Its row of ``vta_config`` keys.
         part: The FPGA.
         speed_grade: Of the part.
-        fmax_mhz: Highest clock of the routed design, ports left out.
-        critical_path: From one register to the next.
+        fmax_mhz: Highest clock, ports left out; without routing nextpnr's own estimate.
+        routed: Whether the design has been routed.
+        critical_path: From one register to the next; empty without routing.
         used: Cells of each kind of the device.
         available: Likewise what there is.
         tool: Placer and version.
@@ -68,6 +73,7 @@ class Placement:
     part: str
     speed_grade: int
     fmax_mhz: float
+    routed: bool
     critical_path: tuple[Step, ...]
     used: Mapping[str, int]
     available: Mapping[str, int]
@@ -95,6 +101,7 @@ def place(
     *,
     speed_grade: int = 6,
     seed: int = 1,
+    routed: bool = True,
     cache: Path | None = None,
 ) -> Placement:
     """Synthesize, place and route a design; ports stay inside the chip and carry no timing.
@@ -104,6 +111,7 @@ def place(
         part: ``LFE5U-85F``.
         speed_grade: 6 (slowest) to 8.
         seed: Of the placer.
+        routed: Whether to route it; a large design takes as long again, and more.
         cache: Where netlists and results are kept by the text they come from.
 
     Raises:
@@ -119,16 +127,18 @@ def place(
     folder = cache or cache_folder() / "placement"
     netlist = _netlist(config, folder)
     _, tool = find_tool("nextpnr-ecp5")
-    run = f"{netlist.stem}\n{tool}\n{part} {speed_grade} {seed}"
+    run = f"{netlist.stem}\n{tool}\n{part} {speed_grade} {seed}{'' if routed else ' unrouted'}"
     kept = folder / f"{hashlib.sha256(run.encode()).hexdigest()[:16]}.report.json"
     if not kept.exists():
-        _route(netlist, kept, part, [f"--speed={speed_grade}", f"--seed={seed}"])
+        unrouted = [] if routed else ["--no-route"]
+        route_netlist(netlist, kept, part, [f"--speed={speed_grade}", f"--seed={seed}", *unrouted])
     report = read_json(kept)
     return Placement(
         accelerator=config.to_row(),
         part=part,
         speed_grade=speed_grade,
         fmax_mhz=round(min(clock["achieved"] for clock in report["fmax"].values()), 2),
+        routed=routed,
         critical_path=critical_path(report),
         used={kind: entry["used"] for kind, entry in report["utilization"].items() if entry["used"]},
         available={
@@ -185,7 +195,18 @@ def _netlist(config: AcceleratorConfig, folder: Path) -> Path:
     return kept
 
 
-def _route(netlist: Path, kept: Path, part: str, options: list[str]) -> None:
+def route_netlist(netlist: Path, kept: Path, part: str, options: list[str]) -> None:
+    """Place and route a netlist.
+
+    Args:
+        netlist: Of Yosys, beside a file of the seconds it took.
+        kept: Where nextpnr's report goes, with the seconds of both; its clock is there without routing, too.
+        part: One of ``DEVICES``.
+        options: More of nextpnr's.
+
+    Raises:
+        ToolFailedError: The netlist does not fit the part; carries nextpnr's last lines.
+    """
     device, package = DEVICES[part]
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -195,7 +216,7 @@ def _route(netlist: Path, kept: Path, part: str, options: list[str]) -> None:
         try:
             run_tool(
                 "nextpnr-ecp5",
-                [*command, "--json=netlist.json", "--report=report.json", "--timing-allow-fail", "--quiet"],
+                [*command, *FILES, "--timing-allow-fail", "--quiet"],
                 work,
             )
         except ToolFailedError as error:
@@ -203,5 +224,9 @@ def _route(netlist: Path, kept: Path, part: str, options: list[str]) -> None:
                 f"the design must fit {part}", got=error.got, fix="smaller buffers or a smaller array"
             ) from error
         report = json.loads((work / "report.json").read_text())
+        # The report knows the clocks of routed designs only, the log both; the last estimate is that of the
+        # placed design.
+        found = ESTIMATE.findall((work / "log.txt").read_text())
+        report["fmax"] = report["fmax"] or {"clk": {"achieved": float(found[-1])}}
     seconds = time.perf_counter() - started + read_json(netlist.with_suffix(".seconds"))["seconds"]
     write_json(kept, {**report, "seconds": round(seconds, 1)})
