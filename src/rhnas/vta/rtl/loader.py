@@ -255,15 +255,15 @@ class Loader(wiring.Component):
         run, rows = Signal(SIZE_BITS + PAD_BITS + 1), Signal(SIZE_BITS)
         run_over, rows_over = Signal(init=1), Signal(init=1)  # whether they are 0
         one_left, final = Signal(), Signal()  # whether the run is 1, and whether the rows are
-        # Whether nothing follows on a run that is over, and on the last pad of one.
+        # Whether nothing follows on a run that is over, and on the last pad of one; and whether that is so:
+        # it has far to go, and so a register.
         ends, ends_ahead = Signal(init=1), Signal(init=1)
+        padded = Signal(init=1)
         # What follows holds from ``begun`` on.
         between = Run(self._between, delayed(m, self._between == 0), delayed(m, self._between == 1))
         tail = self._run(m, self.y_pad_1, self.x_pad_1)
-        none, single, two = (delayed(m, self.y_size == size) for size in range(3))
-        skips_first, none_after = lead.over & ~between.over, between.over & delayed(m, self.y_pad_1 == 0)
-        no_rows = none_after | none | (single & skips_first)
-        last_row = ~none_after & Mux(skips_first, two, single)
+        single, turns = self._turns(m, lead, between)
+        skips_first, none_after, no_rows, last_row = turns
         pad, leads_on = Signal(), Signal()
         m.d.comb += [
             pad.eq(~run_over & ~came),
@@ -277,6 +277,7 @@ class Loader(wiring.Component):
             first = chosen(skips_first, chosen(single, tail, between), lead)
             after = chosen(begun, first, chosen(final, tail, between))
             over, last = Mux(begun, no_rows, final), Mux(begun, last_row, rows == 2)
+            next_ends, next_ends_ahead = over | (last & tail.over), over | (last & tail.over & ~between.over)
             m.d.sync += [
                 run.eq(after.tensors),
                 run_over.eq(after.over),
@@ -285,13 +286,27 @@ class Loader(wiring.Component):
                 rows.eq(Mux(begun, Mux(none_after, 0, self.y_size - skips_first), rows - 1)),
                 rows_over.eq(over),
                 final.eq(last),
-                ends.eq(over | (last & tail.over)),
-                ends_ahead.eq(over | (last & tail.over & ~between.over)),
+                ends.eq(next_ends),
+                ends_ahead.eq(next_ends_ahead),
+                padded.eq((after.over & next_ends) | (after.one & next_ends_ahead)),
             ]
         with m.Elif(pad):
-            m.d.sync += [run.eq(run - 1), run_over.eq(one_left), left.eq(~one_left), one_left.eq(run == 2)]
+            m.d.sync += [
+                run.eq(run - 1),
+                run_over.eq(one_left),
+                left.eq(~one_left),
+                one_left.eq(run == 2),
+                padded.eq((one_left & ends) | ((run == 2) & ends_ahead)),
+            ]
         # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
-        return (run_over & ends) | (one_left & ends_ahead)
+        return padded
+
+    def _turns(self, m: Module, lead: Run, between: Run) -> tuple[Value, tuple[Value, Value, Value, Value]]:
+        """One row or not; whether the first run is skipped, none follows a row, no or the last row begins."""
+        none, single, two = (delayed(m, self.y_size == size) for size in range(3))
+        skips_first, none_after = lead.over & ~between.over, between.over & delayed(m, self.y_pad_1 == 0)
+        no_rows = none_after | none | (single & skips_first)
+        return single, (skips_first, none_after, no_rows, ~none_after & Mux(skips_first, two, single))
 
     def _pad_index(self, m: Module, *, begun: Signal, skips_first: Signal, leads_on: Signal) -> None:
         """Move the pads' index, a cycle after what moves it, since a beat comes late in its cycle."""
