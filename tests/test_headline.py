@@ -53,6 +53,21 @@ def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
     assert "Cells not run: digits-c-seed0." in said
 
 
+def test_finalists_are_told_once_with_what_became_of_them() -> None:
+    cells = [ROOT / "results" / name for name in ("cifar10-seed0", "cifar10-c-seed0")]
+    call = [sys.executable, str(ROOT / "benchmarks" / "headline_finalists.py"), *map(str, cells)]
+    said = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+    rows = table(said, "| cell | search")
+    expected = [("cifar10-seed0", search) for search in ("baseline", "found", "hardware_only")]
+    assert [(row[0], row[1]) for row in rows] == [*expected, ("cifar10-c-seed0", "found")]
+    result = json.loads((cells[0] / "result.json").read_text())["baseline"]
+    assert rows[0][2] == f"{result['macs'] / 1e6:.1f}"
+    assert rows[0][4] == f"{result['accuracy_validation']:.2%}"
+    pairs = [(float(row[2]), float(row[4].rstrip("%"))) for row in rows]
+    concordant = sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a in pairs for b in pairs)
+    assert f"multiply-accumulates {2 * concordant / 12 - 1:.2f}" in said
+
+
 def test_a_cell_that_is_none_is_refused(tmp_path: Path) -> None:
     headline(tmp_path, "digits", "--cells", "d0", "--table", code=1)
 
