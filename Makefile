@@ -35,7 +35,7 @@ bench-search: $(VENV)/all
 	$(BIN)/python benchmarks/joint_front.py
 
 # Stages whose artefact is under results/ are skipped; HEADLINE="--limit-minutes 75" ends between two epochs, and the
-# same command goes on. On a GPU: make reproduce-cifar10 PRESET=cifar10 CELLS="a0 a1 a2 b0 b1 b2 c0 c1 c2".
+# same command goes on. On a GPU: make reproduce-cifar10 PRESET=cifar10-wide CELLS="a0 a1 a2 b0 b1 b2 c0 c1 c2".
 PRESET ?= cifar10-cpu
 CELLS ?= a0 b0 c0 a1 a2
 HEADLINE ?=
