@@ -1,6 +1,7 @@
 """How fast an accelerator's RTL runs on LFE5U-85F: placed and routed, with the path that limits it.
 
-With ``--no-route`` it is placed only, half an hour for a large array, and the clock is nextpnr's estimate.
+With ``--no-route`` it is placed only, half an hour for a large array; the clock in ``NAME-unrouted.json`` is
+nextpnr's estimate.
 
 ``python benchmarks/clock.py --accelerator LOG_BLOCK=3`` writes ``results/placement/NAME.json`` and prints the
 path; netlists and routed reports are kept in the cache folder by the text they come from. A small array with

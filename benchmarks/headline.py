@@ -214,7 +214,7 @@ def rhnas(*arguments: str) -> dict[str, Any]:
 def main() -> None:
     """Run the chain, or print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("preset", help="cifar10, cifar10-cpu, cifar10-quick, or another preset")
+    parser.add_argument("preset", help="cifar10-wide, cifar10-cpu, cifar10-quick, or another preset")
     parser.add_argument("--cells", nargs="+", default=[f"{q}{seed}" for seed in range(3) for q in "abc"])
     parser.add_argument("--stage", choices=(*STAGES, "all"), default="all")
     parser.add_argument("--limit-minutes", type=float, help="of this call")

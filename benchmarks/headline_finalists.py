@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from headline_table import markdown
+from rhnas.codesign.experiment import train_name
 from rhnas.codesign.loop import relative_entropy
 from rhnas.codesign.reuse import finished_stages
 from rhnas.networks.spaces.registry import network_space
@@ -71,7 +73,7 @@ def finalists(directory: Path) -> list[Finalist]:
             continue
         entropy = relative_entropy([np.array(row) for row in ended["alpha"]])
         for options, accuracy in zip(ended["finalists"], ended["supernet_accuracies"], strict=True):
-            training = stages.get(f"train/{'-'.join(map(str, options))}")
+            training = stages.get(train_name(tuple(options)))
             if training is None:
                 continue
             macs, took = space.workload(tuple(options)).macs, (seconds, training[1])
@@ -80,7 +82,7 @@ def finalists(directory: Path) -> list[Finalist]:
     return found
 
 
-def tau(first: list[float], second: list[float]) -> float:
+def tau(first: Sequence[float], second: Sequence[float]) -> float:
     """Kendall's, nan for fewer than two."""
     return float(kendalltau(first, second).statistic) if len(first) > 1 else math.nan
 
@@ -97,10 +99,10 @@ def main() -> None:
     distinct = list(own.values())
     print(markdown(HEADING, [each.row for each in distinct]))
     trained = [each.trained for each in distinct]
-    by = {"the supernet's accuracy": [each.supernet for each in distinct]}
-    by["multiply-accumulates"] = [float(each.macs) for each in distinct]
-    told = "; ".join(f"{name} {tau(values, trained):.2f}" for name, values in by.items())
-    print(f"Kendall's tau with accuracy after training, {len(distinct)} finalists: {told}")
+    supernet = tau([each.supernet for each in distinct], trained)
+    size = tau([each.macs for each in distinct], trained)
+    print(f"Kendall's tau with accuracy after training, {len(distinct)} finalists:", end=" ")
+    print(f"the supernet's accuracy {supernet:.2f}; multiply-accumulates {size:.2f}")
 
 
 if __name__ == "__main__":

@@ -134,9 +134,12 @@ def test_another_chip_or_weight_takes_over_what_does_not_depend_on_it(
     lent = run(study, reuse=[finished.directory])
     assert without_times(lent) == without_times(anew)
     assert study.trials() == Study(tmp_path / "anew", settings).trials()
-    shared = "search/baseline" if group == "platform" else "search/hardware_only"
-    _, seconds, _ = finished_stages(study)[shared]
-    assert seconds == finished_stages(finished)[shared][1]
+    theirs, ours = finished_stages(finished), finished_stages(study)
+    shared = {"search/baseline" if group == "platform" else "search/hardware_only"}
+    shared |= {name for name in theirs if name.startswith("train/") and name in ours}
+    assert {name: ours[name][1] for name in shared} == {name: theirs[name][1] for name in shared}
+    if group == "platform":
+        assert lent["baseline"]["seconds"] == finished.result()["baseline"]["seconds"]
 
 
 def test_a_joint_search_for_a_dear_network_ends_with_the_baselines(finished: Study, tmp_path: Path) -> None:
@@ -159,7 +162,9 @@ def test_a_joint_search_for_a_dear_network_ends_with_the_baselines(finished: Stu
 def test_only_a_run_that_differs_in_chip_or_weight_lends(finished: Study, tmp_path: Path) -> None:
     tree = finished.settings.to_dict()
     tree["run"]["seed"] = 5
-    with pytest.raises(SettingsError, match=r"platform\.limits and objective\.weight only"):
+    with pytest.raises(
+        SettingsError, match=r"must differ in platform\.fpga, platform\.limits and objective\.weight only"
+    ):
         run(Study(tmp_path / "a", Settings.model_validate(tree)), reuse=[finished.directory])
     tree = finished.settings.to_dict()
     tree["platform"]["limits"] = {"lanes": 3}

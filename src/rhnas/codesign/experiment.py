@@ -70,7 +70,7 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Search, train, choose, tune, test."""
         self._all([_search_name(search) for search in self.searches])
-        self._all([_train_name(each) for search in self.searches for each in self._finalists(search)])
+        self._all([train_name(each) for search in self.searches for each in self._finalists(search)])
         self._all([_quantize_name(self._choice(scheme.network)) for scheme in self.schemes])
         chosen = [self._chosen(scheme) for scheme in self.schemes]
         for each in chosen:
@@ -160,7 +160,7 @@ class Run:
     # Training from scratch ----------------------------------------------------------------------------
 
     def _trained(self, architecture: Architecture) -> State:
-        return self.stages.run(_train_name(architecture), partial(self._train, architecture))
+        return self.stages.run(train_name(architecture), partial(self._train, architecture))
 
     def network(self, architecture: Architecture) -> Network:
         """A derived network with its trained weights."""
@@ -175,7 +175,7 @@ class Run:
         training = Training(network, problem.settings.train, problem.data, seeds, problem.arithmetic)
         if resume is not None:
             training.restore(resume)
-        name = _train_name(architecture)
+        name = train_name(architecture)
         self.progress.stage(f"train {name[6:]}", training.steps)
         while not training.finished:
             losses = [training.step() for _ in range(training.batches.per_epoch)]
@@ -198,7 +198,7 @@ class Run:
         architecture = self._choice(scheme.network)
         searches = (scheme.network, AWARE) if _is_held(scheme.network) else (scheme.network,)
         spent = [_search_name(search) for search in searches]
-        spent += {_train_name(each): None for search in searches for each in self._finalists(search)}
+        spent += {train_name(each): None for search in searches for each in self._finalists(search)}
         design, evaluations = self.problem.baseline, 1
         if scheme.hardware != "baseline":
             name = f"hardware/{scheme.key}"
@@ -386,7 +386,8 @@ def _search_name(search: NetworkSearch) -> str:
     return f"search/{search.name}"
 
 
-def _train_name(architecture: Architecture) -> str:
+def train_name(architecture: Architecture) -> str:
+    """Name of the stage that trains a network."""
     return f"train/{'-'.join(map(str, architecture))}"
 
 

@@ -63,12 +63,12 @@ class Donor:
         chip, weight = _differ(directory, settings, problem.settings)
         if chip:
             _require_same_baseline(settings, problem)
-        same = {
-            f"search/{search.name}"
-            for search in searches_of(SCHEMES)
-            if not (chip and search.joint) and not (weight and search.weighted)
-        }
         if chip or weight:
+            same = {
+                f"search/{search.name}"
+                for search in searches_of(SCHEMES)
+                if not (chip and search.joint) and not (weight and search.weighted)
+            }
             self._stages = {
                 name: lent
                 for name, lent in self._stages.items()

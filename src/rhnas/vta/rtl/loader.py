@@ -262,8 +262,7 @@ class Loader(wiring.Component):
         # What follows holds from ``begun`` on.
         between = Run(self._between, delayed(m, self._between == 0), delayed(m, self._between == 1))
         tail = self._run(m, self.y_pad_1, self.x_pad_1)
-        single, turns = self._turns(m, lead, between)
-        skips_first, none_after, no_rows, last_row = turns
+        single, skips_first, none_after, no_rows, last_row = self._turns(m, lead, between)
         pad, leads_on = Signal(), Signal()
         m.d.comb += [
             pad.eq(~run_over & ~came),
@@ -301,12 +300,12 @@ class Loader(wiring.Component):
         # Once all beats are there, none keeps the last pad from being written or the last run from its turn.
         return padded
 
-    def _turns(self, m: Module, lead: Run, between: Run) -> tuple[Value, tuple[Value, Value, Value, Value]]:
+    def _turns(self, m: Module, lead: Run, between: Run) -> tuple[Value, Value, Value, Value, Value]:
         """One row or not; whether the first run is skipped, none follows a row, no or the last row begins."""
         none, single, two = (delayed(m, self.y_size == size) for size in range(3))
         skips_first, none_after = lead.over & ~between.over, between.over & delayed(m, self.y_pad_1 == 0)
         no_rows = none_after | none | (single & skips_first)
-        return single, (skips_first, none_after, no_rows, ~none_after & Mux(skips_first, two, single))
+        return single, skips_first, none_after, no_rows, ~none_after & Mux(skips_first, two, single)
 
     def _pad_index(self, m: Module, *, begun: Signal, skips_first: Signal, leads_on: Signal) -> None:
         """Move the pads' index, a cycle after what moves it, since a beat comes late in its cycle."""
