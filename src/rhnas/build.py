@@ -28,7 +28,9 @@ from rhnas.toolchain import Realization
 from rhnas.workload import IntArray, Workload
 
 FOUND = "found"
-SCHEMES = (FOUND, "baseline", "hardware_only", "two_stage")
+BESIDE = ("alternation", "exact")
+"""Schemes of a search that was asked for them."""
+SCHEMES = (FOUND, "baseline", "hardware_only", "two_stage", *BESIDE)
 """Keys of ``result.json`` that have a network and an accelerator."""
 NETWORK = "network.npz"
 MANIFEST, ONNX, RTL = "manifest.json", "network.onnx", "rtl"
@@ -114,6 +116,13 @@ class Design:
             family.cost_model(**cost_options(family, {"schedule": schedule}))  # knows its names
         return cls(directory, scheme, settings, result[scheme], network, schedule or platform.schedule)
 
+    @staticmethod
+    def schemes_in(directory: Path) -> tuple[str, ...]:
+        """The schemes of a finished search; the one it is for where nothing has finished."""
+        path = directory / RESULT
+        result = read_json(path) if path.exists() else {FOUND: {}}
+        return tuple(name for name in SCHEMES if name in result)
+
     @property
     def accelerator(self) -> dict[str, int]:
         """A full row of the platform."""
@@ -176,13 +185,13 @@ def _require_same_run(directory: Path, settings: Settings, result: Mapping[str, 
     origin = result.get("provenance")
     got = origin.get("configuration") if isinstance(origin, Mapping) else None
     entry = result.get(scheme)
-    if got != settings.identity() or not isinstance(entry, Mapping) or "accelerator" not in entry:
+    same = got == settings.identity()
+    if not same or not isinstance(entry, Mapping) or "accelerator" not in entry:
+        asked = f" and --schemes {scheme}" if same and scheme in BESIDE else ""
         raise CheckpointError(
             f"{directory / RESULT} must hold {scheme!r} as found with {CONFIG}",
-            got=f"configuration {got}, not {settings.identity()}"
-            if got != settings.identity()
-            else sorted(result),
-            fix="search again with --overwrite",
+            got=sorted(result) if same else f"configuration {got}, not {settings.identity()}",
+            fix=f"search again with --overwrite{asked}",
         )
 
 

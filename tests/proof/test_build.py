@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from rhnas.build import OPTIONAL, SCHEMES, Design, build
+from rhnas.codesign.schemes.table import FURTHER
 from rhnas.codesign.schemes.table import SCHEMES as SEARCHED
 from rhnas.errors import (
     CheckpointError,
@@ -35,7 +37,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_schemes_are_those_of_a_search():
-    assert set(SCHEMES) == {scheme.key for scheme in SEARCHED}
+    assert set(SCHEMES) == {scheme.key for scheme in (*SEARCHED, *FURTHER.values())}
 
 
 def test_a_build_is_complete_and_its_program_right(built: Path):
@@ -95,6 +97,18 @@ def test_schemes_lie_beside_each_other(search: Path, no_generator):
     assert contents(search / "build" / "baseline") == baseline
     assert load_platform().simulate(search / "build" / "baseline" / "program").matches
     assert load_platform().simulate(search / "build" / "program").matches
+
+
+def test_a_scheme_asked_for_beside_the_four_is_built_like_them(search: Path, no_generator):
+    assert set(Design.schemes_in(search)) == {scheme.key for scheme in SEARCHED}
+    with pytest.raises(CheckpointError, match="search again with --overwrite and --schemes exact"):
+        Design.of(search, "exact")
+    shutil.copytree(search / "found", search / "exact")
+    change_json(search / "result.json", exact=json.loads((search / "result.json").read_text())["found"])
+    assert Design.schemes_in(search)[-1] == "exact"
+    build(Design.of(search, "exact"))
+    build(Design.of(search))
+    assert load_platform().simulate(search / "build" / "exact" / "program").matches
 
 
 KILLED = """

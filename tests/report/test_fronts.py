@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rhnas.cli.app import main
 from rhnas.errors import RhnasError
 from rhnas.report.browser import find_chromium
+from rhnas.report.front_page import drawing, page
 from rhnas.report.fronts import compare, front_of, points_of, ratio
 from rhnas.report.outcomes import load_runs, outcomes
 
@@ -101,6 +102,18 @@ class TestRealRuns:
         told = compare(found)["latency_ms"]
         assert [len(front) for front in told["fronts"].values()] == [2] * 4
         assert told["ratios"]["baseline/found"]["interpolated"] == pytest.approx(8010 / 3920, rel=1e-3)
+
+    def test_a_scheme_beside_the_four_has_a_front_of_its_own(self, tmp_path):
+        (tmp_path / "config.toml").write_text((DIGITS[0] / "config.toml").read_text())
+        result = json.loads((DIGITS[0] / "result.json").read_text())
+        result["exact"] = result["found"] | {"cycles_simulated": 1}
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        points = points_of(outcomes(load_runs([tmp_path])))
+        assert [point.scheme for point in points][-1] == "exact"
+        found = compare(points)
+        assert found["latency_ms"]["hypervolume"]["exact"] == pytest.approx(1)
+        assert "exact best response" in drawing(points, found)
+        assert "exact best response" in page(points, found)
 
     def test_a_front_that_dominates_all_others_has_the_whole_hypervolume(self):
         found = points_of(outcomes(load_runs(DIGITS)))

@@ -99,7 +99,7 @@ def test_the_headline_is_what_result_json_says(page, result):
 def test_the_decomposition_multiplies_up(page, result):
     edp = {name: result[name]["edp_uj_ms"] for name in ("baseline", "two_stage", "found")}
     hardware, joint = edp["baseline"] / edp["two_stage"], edp["two_stage"] / edp["found"]
-    gains = page.text.split("Where the gain comes from")[1].split("Four schemes")[0]
+    gains = page.text.split("Where the gain comes from")[1].split("Schemes at one budget")[0]
     for factor in (hardware, joint, hardware * joint):
         assert f"{factor:.3g}" in gains
 
@@ -132,6 +132,16 @@ def test_a_missing_scheme_is_named(tmp_path, result, scheme, without_plotly):
     del result[scheme]
     page = Page(page_of(Run.load(write_run(tmp_path, result))))
     assert "Not run: " in page.text
+
+
+def test_schemes_asked_for_beside_the_four_stand_beside_them(tmp_path, result):
+    alone = Page(page_of(Run.load(write_run(tmp_path / "alone", result)))).text
+    assert "Exact best response" not in alone
+    result["exact"] = result["found"] | {"accuracy": 0.8765}
+    page = Page(page_of(Run.load(write_run(tmp_path / "beside", result))))
+    assert "Exact best response" in page.text
+    assert "87.65" in page.text
+    assert "exact best response" in [trace["name"] for trace in page.figures["plot-pareto"]["data"]]
 
 
 OPTIONAL = (

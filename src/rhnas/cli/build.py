@@ -12,7 +12,10 @@ from rhnas.cli.output import Json, emit, stderr
 from rhnas.errors import SettingsError
 
 Scheme = Annotated[
-    str, typer.Option(help="found, baseline, hardware_only, two_stage, or all.", metavar="NAME")
+    str,
+    typer.Option(
+        help="found, baseline, hardware_only, two_stage, one asked for beside them, or all.", metavar="NAME"
+    ),
 ]
 
 
@@ -22,20 +25,16 @@ Schedule = Annotated[
 ]
 
 
-def schemes_of(name: str) -> tuple[str, ...]:
-    """The schemes that a name stands for.
+def schemes_of(name: str, directory: Path) -> tuple[str, ...]:
+    """The schemes of a search that a name stands for.
 
     Raises:
         SettingsError: It is none.
-
-    Example:
-        >>> schemes_of("baseline")
-        ('baseline',)
     """
-    from rhnas.build import SCHEMES
+    from rhnas.build import SCHEMES, Design
 
     if name == "all":
-        return SCHEMES
+        return Design.schemes_in(directory)
     if name not in SCHEMES:
         raise SettingsError(f"--scheme must be one of {', '.join(SCHEMES)} or all", got=name)
     return (name,)
@@ -60,7 +59,7 @@ def build(
     from rhnas.build import build as build_design
 
     built: dict[str, dict[str, Any]] = {}
-    for name in schemes_of(scheme):
+    for name in schemes_of(scheme, directory):
         design = Design.of(directory, name, schedule)
         manifest = build_design(design, tell)
         kept = {key: manifest[key] for key in ("label", "instructions", "cycles", "files", "skipped")}

@@ -32,7 +32,7 @@ def verify(
     from rhnas.verify import Checks, proven
     from rhnas.verify import verify as verify_designs
 
-    asked = schemes_of(scheme)
+    asked = schemes_of(scheme, directory)
     checks = Checks(images=images, rtl=rtl, synthesize=synthesize, place=place)
     try:
         result = verify_designs(directory, asked, checks, tell, schedule=schedule)

@@ -15,7 +15,6 @@ from rhnas.report.fronts import Point, title_of
 from rhnas.report.outcomes import EDP, ENERGY, LATENCY
 from rhnas.report.plots import SYMBOLS, label, log_axis
 from rhnas.report.render import document
-from rhnas.report.run import SCHEMES
 from rhnas.report.words import badge, cell, integer, percent, significant, table
 
 WIDTH, HEIGHT, TOP, BOTTOM, LEFT, RIGHT, GAP = 1080, 400, 52, 344, 64, 1064, 26
@@ -25,6 +24,8 @@ SHAPES = {
     "diamond": "M{x} {y1}l9 9l-9 9l-9 -9z",
     "star": "M{x} {y1}l8.5 15h-17z",
     "circle": "M{x2} {y}a7.5 7.5 0 1 0 15 0a7.5 7.5 0 1 0 -15 0z",
+    "hexagon": "M{x} {y1}l8 4.5v9l-8 4.5l-8 -4.5v-9z",
+    "cross": "M{x} {y0}m-2.5 0h5v4.5h4.5v5h-4.5v4.5h-5v-4.5h-4.5v-5h4.5z",
 }
 """Paths of markers around a point, by the report's names of symbols."""
 STEPS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -57,7 +58,7 @@ def page(points: Sequence[Point], found: Mapping[str, Any]) -> str:
     body = f"""<h1>Accuracy against cost</h1>
 {drawing(points, found)}
 <section><h2>Points</h2>{_points(points)}</section>
-<section><h2>At equal accuracy</h2>{_ratios(found)}</section>
+<section><h2>At equal accuracy</h2>{_ratios(found, _schemes(points))}</section>
 </main>"""
     return document("Accuracy against cost", body)
 
@@ -88,18 +89,18 @@ def drawing(points: Sequence[Point], found: Mapping[str, Any], style: str = "") 
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {size}role="img" '
         f'aria-label="Test accuracy of integer networks against latency, energy and energy-delay product">'
-        f"<style>{style}</style>{background}{_legend()}{scale}{''.join(panels)}</svg>\n"
+        f"<style>{style}</style>{background}{_legend(points)}{scale}{''.join(panels)}</svg>\n"
     )
 
 
-def _legend() -> str:
+def _legend(points: Sequence[Point]) -> str:
     parts = [
         f'<path d="{_marker(scheme, LEFT + 8 + 150 * index, 18)}" style="fill:var({_colour(scheme)})"/>'
         f'<text x="{LEFT + 24 + 150 * index}" y="22">{label(scheme)}</text>'
-        for index, scheme in enumerate(SCHEMES)
+        for index, scheme in enumerate(_schemes(points))
     ]
     note = "int8 test accuracy; filled: simulated, ring: on the Verilog, hollow: modelled"
-    return "".join(parts) + f'<text class="muted" x="{RIGHT}" y="22" text-anchor="end">{note}</text>'
+    return "".join(parts) + f'<text class="muted" x="{RIGHT}" y="42" text-anchor="end">{note}</text>'
 
 
 def _panel(
@@ -154,6 +155,10 @@ def _marker(scheme: str, x: float, y: float) -> str:
     return SHAPES[SYMBOLS[scheme]].format(**{key: f"{value:.1f}" for key, value in places.items()})
 
 
+def _schemes(points: Sequence[Point]) -> list[str]:
+    return list(dict.fromkeys(point.scheme for point in points))
+
+
 def _colour(scheme: str) -> str:
     return f"--{scheme.replace('_', '-')}"
 
@@ -189,7 +194,7 @@ def _points(points: Sequence[Point]) -> str:
     return table(headings, rows, caption=note)
 
 
-def _ratios(found: Mapping[str, Any]) -> str:
+def _ratios(found: Mapping[str, Any], schemes: Sequence[str]) -> str:
     rows = [
         f'<tr><th scope="row">{title_of(name)}</th><td>{pair.replace("/", " / ").replace("_", " ")}</td>'
         f"{cell(one['no_worse'])}{cell(one['interpolated'])}<td>{escape(one['why'])}</td></tr>"
@@ -199,14 +204,14 @@ def _ratios(found: Mapping[str, Any]) -> str:
     areas = [
         f'<tr><th scope="row">{title_of(name)}</th>'
         + "".join(
-            cell(entry["hypervolume"][scheme], percent(entry["hypervolume"][scheme])) for scheme in SCHEMES
+            cell(entry["hypervolume"][scheme], percent(entry["hypervolume"][scheme])) for scheme in schemes
         )
         + "</tr>"
         for name, entry in found.items()
     ]
     headings = ["", "cost of / cost of", "no less accurate", "interpolated", "what is missing"]
     shares = table(
-        ["hypervolume", *(label(scheme) for scheme in SCHEMES)],
+        ["hypervolume", *(label(scheme) for scheme in schemes)],
         areas,
         caption="Share of the area that all schemes dominate together, in points of accuracy times log cost.",
     )

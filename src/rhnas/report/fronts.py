@@ -16,7 +16,7 @@ import numpy as np
 
 from rhnas.pareto import Front, hypervolume, pareto
 from rhnas.report.outcomes import EDP, ENERGY, EVIDENCE, LATENCY, Outcome
-from rhnas.report.run import SCHEMES, TITLES
+from rhnas.report.run import ORDER, TITLES
 from rhnas.workload import FloatArray
 
 MARGIN = 0.003
@@ -60,7 +60,7 @@ def points_of(outcomes: Sequence[Outcome]) -> list[Point]:
     for outcome in outcomes:
         groups.setdefault((outcome.scheme, outcome.configuration), []).append(outcome)
     points = [_point(group) for group in groups.values()]
-    return sorted(points, key=lambda point: (SCHEMES.index(point.scheme), point.weight))
+    return sorted(points, key=lambda point: (ORDER.index(point.scheme), point.weight))
 
 
 def _point(group: Sequence[Outcome]) -> Point:
@@ -86,10 +86,11 @@ def compare(points: Sequence[Point]) -> dict[str, Any]:
         points: Of all schemes.
     """
     found = {}
+    schemes = dict.fromkeys(point.scheme for point in points)
     for name in points[0].costs:
         scores = {
             scheme: [(p.accuracy, log(p.costs[name])) for p in points if p.scheme == scheme]
-            for scheme in SCHEMES
+            for scheme in schemes
         }
         everything = [point for some in scores.values() for point in some]
         corner = (min(a for a, _ in everything) - MARGIN, max(s for _, s in everything) + log(1.1))

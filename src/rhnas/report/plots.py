@@ -7,16 +7,30 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rhnas.report.run import SCHEMES, Run, Scheme, number
+from rhnas.report.run import ORDER, TITLES, Run, Scheme, number
 from rhnas.report.words import integer, significant
 
 Figure = dict[str, Any]
 
-SYMBOLS = {"baseline": "square", "hardware_only": "diamond", "two_stage": "star", "found": "circle"}
-SIZES = {"baseline": 19, "hardware_only": 15, "two_stage": 15, "found": 15}
+SYMBOLS = {
+    "baseline": "square",
+    "hardware_only": "diamond",
+    "two_stage": "star",
+    "found": "circle",
+    "alternation": "hexagon",
+    "exact": "cross",
+}
+SIZES = {name: 19 if name == "baseline" else 15 for name in ORDER}
 """Of markers; the baseline, drawn first, shows also where another stands on it."""
 
-DASHES = {"baseline": "dot", "hardware_only": "dash", "two_stage": "dashdot", "found": "solid"}
+DASHES = {
+    "baseline": "dot",
+    "hardware_only": "dash",
+    "two_stage": "dashdot",
+    "found": "solid",
+    "alternation": "longdash",
+    "exact": "longdashdot",
+}
 
 
 def colour(scheme: str) -> str:
@@ -148,8 +162,7 @@ def _pareto_trace(name: str, kept: Sequence[tuple[float, float]], panel: int) ->
 
 def label(name: str) -> str:
     """A scheme's name in a legend."""
-    words = {"baseline": "baseline", "hardware_only": "hardware only", "two_stage": "two stages"}
-    return words.get(name, "found together" if name == "found" else "visited candidates")
+    return TITLES[name].lower() if name in TITLES else "visited candidates"
 
 
 def agent(run: Run) -> Figure | None:
@@ -159,7 +172,7 @@ def agent(run: Run) -> Figure | None:
     tried = [(number(r, "evaluations"), p) for r in search.get("found", ()) for p in r.get("proposed") or ()]
     if tried:
         data.append(_proposals([(x, math.exp(p)) for x, p in tried if x is not None]))
-    for name in SCHEMES:
+    for name in ORDER:
         records = [*(search.get(name, ()) if name == "found" else ()), *hardware.get(name, ())]
         pairs = [(number(r, "evaluations"), number(r, "best")) for r in records]
         kept = [(x, math.exp(y)) for x, y in pairs if x is not None and y is not None]

@@ -15,13 +15,18 @@ from rhnas.errors import CheckpointError, RhnasError
 from rhnas.files import read_json
 
 SCHEMES = ("baseline", "hardware_only", "two_stage", "found")
-"""Keys of result.json, in the order of every table and plot."""
+"""Keys of result.json that every finished run has."""
+
+ORDER = (*SCHEMES, "alternation", "exact")
+"""Of every table and plot, with the schemes that a run may have beside."""
 
 TITLES = {
     "baseline": "Baseline",
     "hardware_only": "Hardware only",
     "two_stage": "Two stages",
     "found": "Found together",
+    "alternation": "Alternation",
+    "exact": "Exact best response",
 }
 
 KEYS = {"nas_only": "baseline", "rhnas": "found"}
@@ -32,6 +37,8 @@ EXPLANATIONS = {
     "hardware_only": "network searched for accuracy alone, then its best accelerator",
     "two_stage": "the baseline’s network, then its best accelerator",
     "found": "network and accelerator searched together",
+    "alternation": "network and accelerator searched in turns, the other one held",
+    "exact": "searched together, against all accelerators at once in place of an agent",
 }
 
 
@@ -108,7 +115,7 @@ def number(values: Mapping[str, Any], *path: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """One of the four results.
+    """One of the results.
 
     Attributes:
         name: Its key in result.json.
@@ -202,7 +209,7 @@ class Run:
         how = self.result.get("how")
         return {
             name: Scheme(name=name, values=self.result[name], default_how=how)
-            for name in SCHEMES
+            for name in ORDER
             if isinstance(self.result.get(name), Mapping)
         }
 
@@ -224,7 +231,7 @@ class Run:
             name = str(record.get("scheme"))
             if record.get("stage") == stage:
                 found.setdefault(KEYS.get(name, name), []).append(record)
-        return {name: found[name] for name in SCHEMES if name in found}
+        return {name: found[name] for name in ORDER if name in found}
 
     @cached_property
     def candidates(self) -> list[Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from html import escape
 from rhnas.report import plots
 from rhnas.report.chips import draw_chips
 from rhnas.report.networks import draw_networks
-from rhnas.report.run import EXPLANATIONS, TITLES, Chip, Run, Scheme, number
+from rhnas.report.run import EXPLANATIONS, SCHEMES, TITLES, Chip, Run, Scheme, number
 from rhnas.report.words import (
     absent,
     badge,
@@ -219,11 +219,12 @@ COLUMNS = (
 
 
 def schemes(run: Run) -> str:
-    """The four schemes side by side."""
+    """The schemes side by side."""
+    title = "Schemes at one budget"
     if not run.schemes:
-        return section("schemes", "Four schemes, one budget", absent(NOT_FINISHED))
+        return section("schemes", title, absent(NOT_FINISHED))
     rows = [_scheme_row(scheme, run.schemes.get("baseline")) for scheme in run.schemes.values()]
-    missing = [TITLES[name] for name in TITLES if name not in run.schemes]
+    missing = [TITLES[name] for name in SCHEMES if name not in run.schemes]
     headings = [
         "",
         "accelerator",
@@ -236,7 +237,7 @@ def schemes(run: Run) -> str:
     )
     return section(
         "schemes",
-        "Four schemes, one budget",
+        title,
         table(headings, rows, caption=caption),
         gone,
         _technologies(run),
