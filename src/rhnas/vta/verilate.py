@@ -25,6 +25,8 @@ from rhnas.vta.config import AcceleratorConfig
 MEMORY_LATENCY_CYCLES = 16
 """Default delay of the memory model (main ``VTAMemDPI.scala``, dpiDelay)."""
 TAIL_LINES = 15
+RUNTIME = ("verilated", "verilated_threads")
+"""Sources of Verilator's own that every model is linked with."""
 
 
 @dataclass(frozen=True)
@@ -99,30 +101,42 @@ def build_model(
             "Verilator",
             environment,
         )
+        sources = [*sorted((folder / "model").glob("*.cpp")), folder / "harness.cpp"]
+        own = [f"-DBUS_BYTES={bus_bytes}", f"-I{folder / 'model'}"]
+        objects = [*_runtime(compiler, include, library.parent), *_compile(compiler, sources, include, own)]
         built = folder / "model.so"
-        _compile(compiler, folder, include, bus_bytes, built)
+        _run([compiler, "-shared", *map(str, objects), "-o", str(built), "-lpthread"], "the C++ linker")
         built.replace(library)
     return library
 
 
-def _compile(compiler: str, folder: Path, include: Path, bus_bytes: int, built: Path) -> None:
-    """Compile the generated sources side by side and link them; code that runs once is not optimised."""
-    sources = [
-        *sorted((folder / "model").glob("*.cpp")),
-        *(include / f"verilated{part}.cpp" for part in ("", "_threads")),
-        folder / "harness.cpp",
-    ]
-    flags = ["-fPIC", "-std=gnu++20", f"-DBUS_BYTES={bus_bytes}", f"-I{folder / 'model'}", f"-I{include}"]
+def _compile(compiler: str, sources: Sequence[Path], include: Path, own: Sequence[str]) -> list[Path]:
+    """Compile sources side by side, each into an object beside it; code that runs once is not optimised."""
+    flags = ["-fPIC", "-std=gnu++20", *own, f"-I{include}"]
 
-    def compile_one(source: Path) -> str:
-        level = "-O0" if "Slow" in source.name else "-O2"
-        target = str(folder / f"{source.stem}.o")
-        _run([compiler, *flags, level, "-c", str(source), "-o", target], "the C++ compiler")
+    def compile_one(source: Path) -> Path:
+        level, target = "-O0" if "Slow" in source.name else "-O2", source.with_suffix(".o")
+        _run([compiler, *flags, level, "-c", str(source), "-o", str(target)], "the C++ compiler")
         return target
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        objects = list(pool.map(compile_one, sources))
-    _run([compiler, "-shared", *objects, "-o", str(built), "-lpthread"], "the C++ linker")
+        return list(pool.map(compile_one, sources))
+
+
+def _runtime(compiler: str, include: Path, cache: Path) -> list[Path]:
+    """Verilator's own part of a model, which is the same in all of them and compiled once."""
+    digest = hashlib.sha256(compiler.encode())
+    for source in sorted(path for path in include.glob("verilated*") if path.is_file()):
+        digest.update(source.read_bytes())
+    kept = [cache / f"{name}-{digest.hexdigest()[:20]}.o" for name in RUNTIME]
+    if not all(path.exists() for path in kept):
+        with tempfile.TemporaryDirectory(dir=cache) as name:
+            sources = [Path(name) / f"{part}.cpp" for part in RUNTIME]
+            for source in sources:
+                shutil.copyfile(include / source.name, source)
+            for built, path in zip(_compile(compiler, sources, include, ()), kept, strict=True):
+                built.replace(path)
+    return kept
 
 
 class RtlModel:

@@ -183,6 +183,20 @@ def _program(config: AcceleratorConfig, instructions: list) -> Program:
     return Program(config=config, instructions=assemble(instructions, config))
 
 
+@needs_tools
+def test_models_share_what_is_the_same_in_all_of_them(tmp_path):
+    texts = [f"module accelerator(input a, output b); assign b = {sign}a; endmodule" for sign in ("", "~")]
+    harness = (
+        'extern "C" int nothing() { return 0; }\n#include "verilated.h"\ndouble sc_time_stamp() { return 0; }'
+    )
+    first = verilate.build_model(texts[0], 8, tmp_path, harness=harness)
+    shared = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.o")}
+    assert len(shared) == len(verilate.RUNTIME)
+    assert verilate.build_model(texts[1], 8, tmp_path, harness=harness) != first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.o")} == shared
+    assert len(list(tmp_path.iterdir())) == len(shared) + 2, "nothing else is left"
+
+
 def test_a_failing_tool_gives_its_own_last_lines(tmp_path, monkeypatch):
     if not tools_are_there():
         pytest.skip("Verilator or g++ is not installed")
