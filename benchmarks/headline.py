@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from headline_table import print_table
-from rhnas.build import SCHEMES
+from rhnas.build import SCHEMES, Design
 from rhnas.codesign.reuse import keep_stages
 from rhnas.files import read_json, write_atomically, write_json
 from rhnas.provenance import commit
@@ -153,7 +153,7 @@ class Chain:
         self._bring_back(cell)
         directory, given = self.given.runs / cell.name, self.given
         checks = ["--images", str(given.images), "--rtl", *(["--synthesize"] if given.synthesize else [])]
-        for scheme in SCHEMES:
+        for scheme in Design.schemes_in(directory):
             if self._minutes_left == 0:
                 return scheme
             if not self._proved(directory / "verify.json", scheme):
