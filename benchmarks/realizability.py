@@ -28,10 +28,13 @@ def main() -> None:
     print(f"  accepted by the explorer's own check: {explorer.sum():,}")
     print(f"  realizable:                           {realizable.sum():,}")
     print(f"  accepted, yet impossible to build:    {between.sum():,} ({between.sum() / explorer.sum():.0%})")
-    for index, rule in enumerate(STRUCTURAL):
+    for index, rule in enumerate(VTA_INTEL.rules):
         broken = int((between & ~holds[:, index]).sum())
         if broken:
             print(f"    {broken:5,} break {rule.name}: {rule.invariant}")
+
+    built = (between & holds[:, : len(STRUCTURAL)].all(axis=1)).sum()
+    print(f"  {built:,} of these upstream's generator cannot build and ours can")
 
     start = time.perf_counter()
     count = VTA_WIDE.feasible().count

@@ -179,24 +179,6 @@ STRUCTURAL: tuple[Rule, ...] = (
         reads=(*KEYS[:3], INP_BUFFER, ACC_BUFFER),
     ),
     Rule(
-        name="R7",
-        level="structural",
-        invariant="BATCH x BLOCK_OUT x 8 <= bus bits, or BLOCK_OUT x 8 >= bus bits",
-        reason="the store unit cuts a wide output tensor into whole bus words row by row",
-        source="main TensorStoreNarrowVME.scala:50; IL TensorStoreNarrowVME.scala:53",
-        slack=as_slack(_store),
-        reads=(BATCH, BLOCK_OUT, BUS),
-    ),
-    Rule(
-        name="R8",
-        level="structural",
-        invariant="BLOCK_IN >= 2",
-        reason="the dot product needs at least one adder",
-        source="main TensorGemm.scala:89; IL TensorGemm.scala:94",
-        slack=as_slack(_dot_product),
-        reads=(BLOCK_IN,),
-    ),
-    Rule(
         name="R12",
         level="structural",
         invariant="the memory bus has 64, 128, 256 or 512 bits",
@@ -215,7 +197,29 @@ STRUCTURAL: tuple[Rule, ...] = (
         reads=KEYS[:7],
     ),
 )
-"""Rules that every accelerator of the family must meet, whatever runs on it."""
+"""Rules that every accelerator must keep that is to be generated, whatever runs on it."""
+
+UPSTREAM: tuple[Rule, ...] = (
+    Rule(
+        name="R7",
+        level="structural",
+        invariant="BATCH x BLOCK_OUT x 8 <= bus bits, or BLOCK_OUT x 8 >= bus bits",
+        reason="the store unit cuts a wide output tensor into whole bus words row by row",
+        source="main TensorStoreNarrowVME.scala:50; IL TensorStoreNarrowVME.scala:53",
+        slack=as_slack(_store),
+        reads=(BATCH, BLOCK_OUT, BUS),
+    ),
+    Rule(
+        name="R8",
+        level="structural",
+        invariant="BLOCK_IN >= 2",
+        reason="the dot product needs at least one adder",
+        source="main TensorGemm.scala:89; IL TensorGemm.scala:94",
+        slack=as_slack(_dot_product),
+        reads=(BLOCK_IN,),
+    ),
+)
+"""Rules that upstream's generator needs beside; ours builds what they refuse (docs/realizability.md)."""
 
 CHAINABLE = Rule(
     name="chainable",

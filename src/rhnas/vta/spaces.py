@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rhnas.errors import SettingsError
-from rhnas.space import Choice, Space
-from rhnas.vta.rules import BUS_WIDTHS_BITS, KEYS, STRUCTURAL
+from rhnas.space import Choice, Rule, Space
+from rhnas.vta.rules import BUS_WIDTHS_BITS, KEYS, STRUCTURAL, UPSTREAM
 
 DEFAULT: Mapping[str, int] = MappingProxyType(dict(zip(KEYS, (0, 4, 4, 15, 15, 18, 17, 64), strict=True)))
 """1x16x16, 32/32/256/128 KiB, 64-bit bus: every sample configuration of main, the baseline of all ratios."""
 
 
-def _space(name: str, *values: tuple[int, ...]) -> Space:
+def _space(name: str, *values: tuple[int, ...], rules: tuple[Rule, ...] = STRUCTURAL) -> Space:
     choices = tuple(Choice(name=key, values=allowed) for key, allowed in zip(KEYS, values, strict=True))
-    return Space(name=name, choices=choices, rules=STRUCTURAL)
+    return Space(name=name, choices=choices, rules=rules)
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:
@@ -32,8 +32,9 @@ VTA_INTEL = _space(
     _span(15, 18),
     _span(15, 18),
     (64,),
+    rules=(*STRUCTURAL, *UPSTREAM),
 )
-"""Intel Labs' own explorer (IL ``apps/params/dsexplorer.py``): 15,680 points."""
+"""Intel Labs' own explorer (IL ``apps/params/dsexplorer.py``): 15,680 points; what their generator builds."""
 
 VTA_WIDE = _space(
     "vta",
@@ -46,7 +47,7 @@ VTA_WIDE = _space(
     _span(10, 18),
     BUS_WIDTHS_BITS,
 )
-"""Small buffers, all micro-op depths and all buses: 2,571,912 points."""
+"""Small buffers, all micro-op depths and all buses: 2,571,912 points; what ours builds."""
 
 SPACES: Mapping[str, Space] = MappingProxyType({space.name: space for space in (VTA_INTEL, VTA_WIDE)})
 
