@@ -11,16 +11,24 @@ from amaranth.hdl import Fragment, Module, Signal
 from amaranth.lib.wiring import Out
 
 from rhnas.errors import InfeasibleDesignError
+from rhnas.quantize import golden
+from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.generate import generate
 from rhnas.vta.isa import INSTRUCTION_BYTES, Opcode, layout
+from rhnas.vta.lower.layer import compile_layer
+from rhnas.vta.program import BASES
 from rhnas.vta.rtl.fields import fields
 from rhnas.vta.rtl.walk import Walk
-from rhnas.vta.rules import STRUCTURAL
+from rhnas.vta.rules import CHAINABLE, STRUCTURAL
 from rhnas.vta.simulate.run import simulate
 from rhnas.vta.spaces import VTA_INTEL, VTA_WIDE
 from rhnas.vta.uops import uop_layout
 from rhnas.vta.verilate import RtlModel
+from rhnas.workload import LayerKind
+from tests.vta.lower.random_networks import small_network
+from tests.vta.lower.test_compile import MODEL
+from tests.vta.lower.test_network import compiled_for
 
 from .designs import all_pairs, one_per_word
 from .streams import DRAM_BYTES, random_program
@@ -28,6 +36,7 @@ from .test_accelerator import needs_tools, run_rtl
 
 SPACES = [pytest.param(space, id=space.name) for space in (VTA_INTEL, VTA_WIDE)]
 MACS, SAMPLE = 4_096, 112
+PAGE_BYTES = 4_096
 
 
 @cache
@@ -152,17 +161,76 @@ def test_the_sample_has_every_pair_of_values_that_a_design_can_have():
     assert len(np.unique(rows[:, [3, 7]], axis=0)) == 24
 
 
-def runs_right(config, seed):
-    program = random_program(seed, config)
+def runs_right(model, seed):
+    """A random program: memory and cycles are the simulator's."""
+    program = random_program(seed, model.config)
     expected = simulate(program, timing="rhnas")
-    run, memory = run_rtl(RtlModel(config), program)
-    assert (run.status, run.cycles) == (0, expected.cycles), config.name
-    assert np.array_equal(memory, expected.dram.read(0, DRAM_BYTES)), config.name
+    run, memory = run_rtl(model, program)
+    assert (run.status, run.cycles) == (0, expected.cycles), model.config.name
+    assert np.array_equal(memory, expected.dram.read(0, DRAM_BYTES)), model.config.name
+
+
+def compiled(config, seed):
+    """A network whose layers chain on this design, or else one of its layers, in random integers."""
+    rng = np.random.default_rng(seed)
+    network = small_network(rng)
+    whole = compiled_for(network, config, 0.0) if chains(config) else None
+    if whole is not None:
+        stem = network.layers[0].layer
+        pixels = rng.integers(0, 256, (config.batch, stem.channels[0], *stem.size)).astype(np.uint8)
+        pictures = network.read_pixels(pixels)
+        return whole.expecting(whole.reading(pictures), golden.run(network, pictures))
+    batch = DesignBatch.of(config.to_row())
+    for quantized in network:
+        best = MODEL.best_mapping(batch, quantized.layer, 0.0)
+        if best is not None and quantized.layer.kind is LayerKind.CONV:
+            layer = quantized.layer
+            shape = (config.batch, layer.channels[0], *layer.size)
+            inputs = rng.integers(-128, 128, shape).astype(np.int8)
+            part = compile_layer(quantized, best[0], config)
+            output = golden.compute(quantized, inputs)
+            output = output.reshape(config.batch, layer.channels[1], *layer.output_size)
+            return part.expecting(part.reading(inputs), output)
+    return None
+
+
+def chains(config):
+    return CHAINABLE.slack(DesignBatch.of(config.to_row()))[0] >= 0
+
+
+def computes_right(model, program):
+    """A compiled program leaves what the golden model says, in the simulator's cycles."""
+    code = program.instructions.astype("<u8").view(np.uint8).reshape(-1)
+    parts = [(part.address, part.content) for part in program.segments]
+    want = program.expected
+    ends = [at + len(content) for at, content in (*parts, (want.address, want.content))]
+    place = -(-max(ends) // PAGE_BYTES) * PAGE_BYTES
+    memory = np.zeros(place + len(code) + PAGE_BYTES, np.uint8)
+    for at, content in (*parts, (place, code)):
+        memory[at : at + len(content)] = content
+    bases = {f"{name}_base": program.base(name) for name in BASES}
+    run = model.run(memory, registers={"count": len(program.instructions), "address": place, **bases})
+    assert (run.status, run.cycles) == (0, simulate(program, timing="rhnas").cycles), model.config.name
+    assert np.array_equal(memory[want.address :][: len(want.content)], want.content), model.config.name
 
 
 @pytest.mark.hardware
 @needs_tools
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("number", range(SAMPLE))
-def test_a_sampled_design_runs_a_program_as_the_simulator_does(number):
-    runs_right(config_at(VTA_WIDE, sample()[number]), seed=number)
+def test_a_sampled_design_runs_programs_as_the_simulator_does(number):
+    config = config_at(VTA_WIDE, sample()[number])
+    model = RtlModel(config)
+    runs_right(model, seed=number)
+    program = compiled(config, seed=number)
+    if program is not None:
+        computes_right(model, program)
+
+
+def test_most_sampled_designs_run_a_compiled_network_and_nearly_all_a_layer():
+    configs = [config_at(VTA_WIDE, flat) for flat in sample()]
+    programs = [compiled(config, seed=number) for number, config in enumerate(configs)]
+    assert sum(chains(config) for config in configs) >= SAMPLE / 3
+    assert sum(program is not None for program in programs) >= 0.9 * SAMPLE
+    assert all(simulate(program).matches for program in programs if program is not None)
