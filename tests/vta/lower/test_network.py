@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rhnas.errors import InfeasibleDesignError, UnsupportedNetworkError
+from rhnas.networks.spaces.registry import network_space
 from rhnas.quantize import golden
 from rhnas.quantized import QuantizedNetwork
 from rhnas.space import DesignBatch
@@ -20,7 +21,7 @@ from rhnas.vta.lower.plan import Lifetime, pages, share
 from rhnas.vta.mapping import Mapping
 from rhnas.vta.rules import CHAINABLE
 from rhnas.vta.simulate.run import simulate
-from tests.vta.lower.random_networks import networks, small_network
+from tests.vta.lower.random_networks import networks, random_numbers, small_network
 from tests.vta.lower.test_compile import DESIGNS
 
 MODEL = VtaCostModel()
@@ -146,3 +147,21 @@ def test_a_mapping_that_does_not_fit_names_its_layer():
     tiles = Mapping(form="gemm", tile_h=6, tile_w=6, tile_ci=1, tile_co=1, order="pixels outer", threads=2)
     with pytest.raises(UnsupportedNetworkError, match="layer 'stem' under this mapping must fit"):
         compile_network(network, [tiles] * 5, config)
+
+
+def test_what_our_machine_adds_to_the_published_one_is_little_in_long_programs():
+    """Latencies that grew for the clock (GEMM, ALU, hand-out); small accumulators mean many short steps."""
+    space, rng, seen = network_space("digits", 10), np.random.default_rng(0), []
+    for index in rng.integers(len(CHAINED), size=40):
+        workload = space.workload(space.sample(rng))
+        layers = tuple(random_numbers(layer, rng) for layer in workload)
+        pixels = rng.integers(-128, 128, (1, 256)).astype(np.int8)
+        network = QuantizedNetwork(name="random", layers=layers, picture_bits=0, pixels=pixels)
+        compiled = compiled_for(network, AcceleratorConfig.from_row(CHAINED[index]), 0.0)
+        if compiled is not None:
+            ours, published = (simulate(compiled.program, timing=t).cycles for t in ("rhnas", "public"))
+            seen += [ours / published] * (published > 5_000)
+    assert len(seen) >= 20
+    assert np.median(seen) <= 1.03
+    assert np.mean(np.array(seen) <= 1.05) >= 0.8
+    assert max(seen) <= 1.25
