@@ -162,6 +162,8 @@ class RtlModel:
         registers: Mapping[str, int],
         earlier: Sequence[Mapping[str, int]] = (),
         latency: int = MEMORY_LATENCY_CYCLES,
+        burst_beats: int = 0,
+        shared: bool = False,
         stall_percent: int = 0,
         seed: int = 1,
         fault_address: int | None = None,
@@ -174,6 +176,8 @@ class RtlModel:
             registers: By name (``rtl.control.REGISTERS``): count, address and the five bases.
             earlier: Registers of launches that the same machine runs before; nothing is told of them.
             latency: Cycles from a read request to its first beat, less the model's two.
+            burst_beats: Beats of a burst after which memory rests for a cycle; 0: any number.
+            shared: Reads and writes have one data port, writes first: a beat a cycle in all.
             stall_percent: Chance that any handshake waits, each cycle; for tests of back-pressure.
             seed: Of those chances.
             fault_address: In the 4 KB from here on memory answers with AXI slave errors; by default nowhere.
@@ -196,6 +200,8 @@ class RtlModel:
             ctypes.c_uint(len(WRITTEN)),
             ctypes.c_uint(len(launches)),
             ctypes.c_uint(latency),
+            ctypes.c_uint(burst_beats),
+            ctypes.c_uint(shared),
             ctypes.c_uint(stall_percent),
             ctypes.c_uint64(seed),
             ctypes.c_uint64(len(dram) if fault_address is None else fault_address),

@@ -15,11 +15,19 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Finish, Load, Memory, Store, assemble
 from rhnas.vta.program import Program
 from rhnas.vta.rtl.tokens import MAX_TOKENS
+from rhnas.vta.simulate import run as simulator
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.timing import profile_named
 from rhnas.vta.verilate import RtlModel, RtlRun, find_verilator
 
-from .streams import CODE_ADDRESS, DRAM_BYTES, contending_program, random_program, single_programs
+from .streams import (
+    CODE_ADDRESS,
+    DRAM_BYTES,
+    contending_program,
+    random_program,
+    sharing_program,
+    single_programs,
+)
 
 SMALL = {"log_uop_buff_size": 10, "log_inp_buff_size": 10, "log_wgt_buff_size": 10, "log_acc_buff_size": 10}
 SHAPES = [
@@ -149,6 +157,67 @@ def test_a_launch_forgets_what_the_last_one_did_wrong():
 
     assert [status(overflow), status(overflow, unknown), status(right, overflow)] == [4, 8, 4]
     assert [status(overflow, right), status(unknown, right), status(overflow, unknown, right)] == [0, 0, 0]
+
+
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize("latency", [1, 16, 64])
+def test_a_memory_of_any_latency_is_that_of_the_simulator(latency, monkeypatch):
+    laws, longer = profile_named("rhnas"), latency - verilate.MEMORY_LATENCY_CYCLES
+    slower = replace(
+        laws,
+        memory_delay=latency,
+        padding_hidden=laws.padding_hidden + longer,
+        fetch_constant=laws.fetch_constant + longer,
+    )
+    monkeypatch.setattr(simulator, "profile_named", lambda name: slower)
+    config = small_model().config
+    for seed in range(4):
+        for make in (random_program, contending_program, sharing_program):
+            program = make(seed, config)
+            expected = simulate(program)
+            run, memory = run_rtl(small_model(), program, latency=latency)
+            assert (run.status, run.cycles) == (0, expected.cycles), (make.__name__, seed)
+            assert np.array_equal(memory, expected.dram.read(0, DRAM_BYTES)), (make.__name__, seed)
+
+
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize("latency", [1, 16, 64])
+@pytest.mark.parametrize("stall_percent", [0, 30])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("burst_beats", [0, 1, 4])
+def test_what_memory_holds_is_the_same_however_it_is_served(latency, stall_percent, shared, burst_beats):
+    model = small_model()
+    for make in (random_program, sharing_program):
+        program = make(1, model.config)
+        options = {"latency": latency, "stall_percent": stall_percent}
+        run, memory = run_rtl(model, program, burst_beats=burst_beats, shared=shared, **options)
+        assert run.status == 0
+        assert np.array_equal(memory, simulate(program, timing="rhnas").dram.read(0, DRAM_BYTES))
+
+
+@pytest.mark.hardware
+@needs_tools
+def test_a_worse_memory_takes_more_cycles():
+    model = small_model()
+
+    def cycles(**options) -> int:
+        return run_rtl(model, sharing_program(0, model.config), **options)[0].cycles
+
+    def grows(found: list[int]) -> bool:
+        return sorted(set(found)) == found
+
+    assert (
+        cycles()
+        == cycles(burst_beats=16)
+        == simulate(sharing_program(0, model.config), timing="rhnas").cycles
+    )
+    assert grows([cycles(latency=latency) for latency in (1, 8, 16, 64)])
+    assert grows([cycles(burst_beats=beats) for beats in (0, 8, 4, 2, 1)])
+    assert grows([cycles(), cycles(shared=True), cycles(shared=True, burst_beats=4)])
+    both = run_rtl(model, contending_program(0, model.config), shared=True)[0].cycles
+    assert both == run_rtl(model, contending_program(0, model.config))[0].cycles, "nothing is written"
 
 
 @pytest.mark.slow
