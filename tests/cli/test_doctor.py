@@ -65,9 +65,12 @@ def test_a_program_that_breaks_is_reported_not_raised(tmp_path):
     assert doctor.program("broken", str(broken), "things", "get it").version is None
 
 
-def hide_wheels(monkeypatch):
+@pytest.fixture
+def no_wheels(monkeypatch):
     tools.find_tool.cache_clear()
     monkeypatch.setattr(tools, "find_spec", lambda module: None)
+    yield
+    tools.find_tool.cache_clear()
 
 
 def put(folder, name, text):
@@ -77,8 +80,8 @@ def put(folder, name, text):
     return str(tool)
 
 
+@pytest.mark.usefixtures("no_wheels")
 def test_tools_of_the_path_are_found_where_the_wheels_are_not(capsys, monkeypatch, tmp_path):
-    hide_wheels(monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "other-cc")
     names = {
@@ -91,7 +94,6 @@ def test_tools_of_the_path_are_found_where_the_wheels_are_not(capsys, monkeypatc
     checks = found(capsys)
     for name, path in paths.items():
         assert (checks[name]["where"], checks[name]["version"]) == (path, "1.2.3")
-    tools.find_tool.cache_clear()
 
 
 def test_only_the_compiler_that_models_are_built_with_counts(monkeypatch, tmp_path):
@@ -106,8 +108,8 @@ def test_only_the_compiler_that_models_are_built_with_counts(monkeypatch, tmp_pa
     assert not doctor.compiler().present
 
 
+@pytest.mark.usefixtures("no_wheels")
 def test_a_tool_that_does_not_run_says_why(capsys, monkeypatch, tmp_path):
-    hide_wheels(monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     put(tmp_path, "yosys", "echo no libreadline; exit 1")
     put(tmp_path, "verilator", "exit 2")
