@@ -13,7 +13,7 @@ ROOT = Path(rhnas.__file__).parent
 
 LAYERS = [
     {"errors"},
-    {"seeds", "files", "assignments", "checkpoint"},
+    {"seeds", "files", "tools", "assignments", "checkpoint"},
     {"workload", "provenance", "audit", "technology", "pareto"},
     {"space", "nearest", "quantized"},
     {"platform", "toolchain", "relaxation"},

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
+from rhnas import tools
 from rhnas.cli import app, doctor
 
 
@@ -62,6 +63,60 @@ def test_a_program_that_breaks_is_reported_not_raised(tmp_path):
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(broken.stat().st_mode | stat.S_IXUSR)
     assert doctor.program("broken", str(broken), "things", "get it").version is None
+
+
+@pytest.fixture
+def no_wheels(monkeypatch):
+    tools.find_tool.cache_clear()
+    monkeypatch.setattr(tools, "find_spec", lambda module: None)
+    yield
+    tools.find_tool.cache_clear()
+
+
+def put(folder, name, text):
+    tool = folder / name
+    tool.write_text(f"#!/bin/sh\n{text}\n")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    return str(tool)
+
+
+@pytest.mark.usefixtures("no_wheels")
+def test_tools_of_the_path_are_found_where_the_wheels_are_not(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "other-cc")
+    names = {
+        "yosys": "yosys",
+        "nextpnr-ecp5": "nextpnr-ecp5",
+        "Verilator": "verilator",
+        "C++ compiler": "other-cc",
+    }
+    paths = {name: put(tmp_path, file, "echo Tool 1.2.3") for name, file in names.items()}
+    checks = found(capsys)
+    for name, path in paths.items():
+        assert (checks[name]["where"], checks[name]["version"]) == (path, "1.2.3")
+
+
+def test_only_the_compiler_that_models_are_built_with_counts(monkeypatch, tmp_path):
+    put(tmp_path, "clang++", "echo clang 1.2.3")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert not doctor.compiler().present
+    monkeypatch.setenv("CXX", "clang++")
+    assert doctor.compiler().where == tools.find_compiler()
+    put(tmp_path, "g++", "echo g++ 1.2.3")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not doctor.compiler().present
+
+
+@pytest.mark.usefixtures("no_wheels")
+def test_a_tool_that_does_not_run_says_why(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put(tmp_path, "yosys", "echo no libreadline; exit 1")
+    put(tmp_path, "verilator", "exit 2")
+    checks = found(capsys)
+    assert "no libreadline" in checks["yosys"]["fix"]
+    assert "exit 2" in checks["Verilator"]["fix"]
+    assert checks["nextpnr-ecp5"]["fix"] == "pip install 'rhnas[hardware]'"
 
 
 def test_an_empty_machine_still_gets_an_answer(capsys, monkeypatch, tmp_path):

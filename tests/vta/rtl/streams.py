@@ -207,3 +207,28 @@ def contending_program(seed: int, config: AcceleratorConfig) -> Program:
         instructions=assemble([*stream, *waits], config),
         segments=(Segment(name="memory.bin", address=0, content=memory),),
     )
+
+
+def sharing_program(seed: int, config: AcceleratorConfig, rounds: int = 6) -> Program:
+    """Long loads beside long stores of computed tensors, with no token between the two."""
+    rng = np.random.default_rng(seed)
+    memory = rng.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
+    width = min(64, config.out_depth, config.inp_depth)
+    memory[: 4 * width] = np.arange(width, dtype=np.uint32).view(np.uint8)  # micro-op k: tensor k
+    whole = {"x_size": width, "x_stride": width}
+    half = DRAM_BYTES // 2 // config.out_tensor_bytes
+    stream: list[Instruction] = [
+        Load(memory_type=Memory.UOP, **whole),
+        Load(memory_type=Memory.ACC, **whole),
+        Alu(uop_end=width, alu_opcode=AluOp.ADD, use_imm=True, imm=1, push_next=True),
+    ]
+    for turn in range(rounds):
+        stream.append(Load(memory_type=Memory.INP, push_next=turn == rounds - 1, **whole))
+        ends = {"pop_prev": turn == 0, "push_prev": turn == rounds - 1}
+        stream.append(Store(dram_base=half + turn * width, **whole, **ends))
+    stream.append(Finish(pop_prev=True, pop_next=True))
+    return Program(
+        config=config,
+        instructions=assemble(stream, config),
+        segments=(Segment(name="memory.bin", address=0, content=memory),),
+    )

