@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ from rhnas.errors import ProgramError, ToolFailedError
 from rhnas.files import cache_folder
 from rhnas.tools import find_compiler, find_verilator, tail
 from rhnas.vta.config import AcceleratorConfig
+
+if TYPE_CHECKING:
+    from rhnas.vta.rtl.target import Target
 
 MEMORY_LATENCY_CYCLES = 16
 """Default delay of the memory model (main ``VTAMemDPI.scala``, dpiDelay)."""
@@ -128,13 +132,20 @@ class RtlModel:
     Args:
         config: The accelerator; its Verilog is generated and built unless it is in the cache.
         cache: Where built models are kept.
+        target: What the Verilog is for (``rtl.target``): a family's multipliers are simulated by models of
+            them; by default plain arithmetic.
     """
 
-    def __init__(self, config: AcceleratorConfig, cache: Path | None = None) -> None:
+    def __init__(
+        self, config: AcceleratorConfig, cache: Path | None = None, *, target: Target | None = None
+    ) -> None:
         from rhnas.vta.rtl.emit import verilog_of
+        from rhnas.vta.rtl.target import GENERIC, primitive_models
 
         self.config = config
-        library = ctypes.CDLL(str(build_model(verilog_of(config), config.bus_bytes, cache)))
+        chosen = target or GENERIC
+        verilog = verilog_of(config, chosen) + ("" if chosen == GENERIC else primitive_models())
+        library = ctypes.CDLL(str(build_model(verilog, config.bus_bytes, cache)))
         self._run_program = library.run_program
         self._run_program.restype = ctypes.c_int
 

@@ -1,6 +1,7 @@
 """Lanes with an FPGA family's multipliers are the lanes of plain arithmetic, bit for bit."""
 
 import ctypes
+import re
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from rhnas.vta.rtl.emit import module_verilog, verilog_of
 from rhnas.vta.rtl.gemm import DOT_CYCLES, DotProducts, array_lane, dot_bits
 from rhnas.vta.rtl.target import GENERIC, Target, primitive_models, target_of
 from rhnas.vta.spaces import VTA_WIDE
-from rhnas.vta.verilate import build_model
+from rhnas.vta.verilate import RtlModel, build_model
 
-from .test_accelerator import needs_tools
+from .test_accelerator import compare, needs_tools
 
 LENGTH = 4
 HARNESS = """
@@ -40,16 +41,21 @@ extern "C" void run(unsigned steps, const unsigned *shared, const wide *others, 
 def run_lane(target, hard, shared, others, folder):
     """Sums of every step, int64 (steps, 2)."""
     lane = DotProducts(LENGTH, 2, target, hard)
-    text = module_verilog("accelerator", lane) + primitive_models()
+    sums = run_text(module_verilog("accelerator", lane) + primitive_models(), shared, others, folder)
+    bits = dot_bits(LENGTH)
+    fields = np.stack([sums & (1 << bits) - 1, sums >> np.uint64(bits)], axis=1).astype(np.int64)
+    return np.where(fields >> (bits - 1), fields - (1 << bits), fields)
+
+
+def run_text(text, shared, others, folder):
+    """The output of every step, uint64 (steps,)."""
     library = ctypes.CDLL(str(build_model(text, 8, folder, harness=HARNESS)))
     sums = np.zeros(len(shared), dtype=np.uint64)
     packed = shared.view(np.uint32).reshape(-1)
     pairs = others.reshape(len(others), -1).view(np.uint64).reshape(-1)
     pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (packed, pairs, sums)]
     library.run(ctypes.c_uint(len(shared)), *pointers)
-    bits = dot_bits(LENGTH)
-    fields = np.stack([sums & (1 << bits) - 1, sums >> np.uint64(bits)], axis=1).astype(np.int64)
-    return np.where(fields >> (bits - 1), fields - (1 << bits), fields)
+    return sums
 
 
 @pytest.mark.hardware
@@ -70,6 +76,72 @@ def test_a_lane_of_multipliers_gives_the_dot_products(target, hard, tmp_path):
     found = run_lane(target, hard, shared, others, tmp_path)
     expected = np.einsum("ti,toi->to", shared.astype(np.int64), others.astype(np.int64))
     assert np.array_equal(found[DOT_CYCLES - 1 :], expected[: 1 - DOT_CYCLES])
+
+
+SETTING = re.compile(r"""\.(?!C\()\w+\((?:\d+'[hd]([0-9a-f]+)|"(\w+)")\)""")
+"""A parameter or pin of an instance that is a constant, but for the adder's operand, which goes nowhere."""
+BESIDE = """
+module accelerator(input clk, input [31:0] shared, input [63:0] others, output [63:0] sums);
+  wire [{bits}:0] of [0:{last}];
+  genvar k;
+  for (k = 0; k <= {last}; k = k + 1) assign sums[k] = of[k] == of[0];
+{lanes}
+endmodule
+"""
+
+
+def changed(text):
+    """A lane's Verilog with each setting of its first instance changed in turn."""
+    begin = text.index(" #(")
+    for found in SETTING.finditer(text, begin, text.index(");", text.index(") at", begin))):
+        group = 1 if found[1] else 2
+        other = f"{int(found[1], 16) ^ 1:x}" if found[1] else "OTHER"
+        yield found[0], text[: found.start(group)] + other + text[found.end(group) :]
+
+
+@pytest.mark.slow
+@pytest.mark.hardware
+@needs_tools
+@pytest.mark.parametrize(
+    ("target", "settings"),
+    [
+        pytest.param(Target(family="xc7", dsps=9, shared=2), 34, id="xc7"),
+        pytest.param(Target(family="ecp5", dsps=9), 10, id="ecp5"),
+    ],
+)
+def test_a_multiplier_that_is_set_otherwise_gives_other_products(target, settings, tmp_path):
+    text = module_verilog("lane", DotProducts(1, 2, target, 1))
+    others = list(changed(text))
+    assert len(others) == settings
+    texts = [text, *(other for _, other in others)]
+    lanes = [
+        f"lane_{k} m{k}(.clk(clk), .rst(1'b0), .shared(shared[7:0]), .others(others[15:0]), .sums(of[{k}]));"
+        for k in range(len(texts))
+    ]
+    top = BESIDE.format(bits=2 * dot_bits(1) - 1, last=settings, lanes="\n".join(lanes))
+    modules = [each.replace("module lane(", f"module lane_{k}(") for k, each in enumerate(texts)]
+    rng = np.random.default_rng(0)
+    shared = rng.integers(-128, 128, (100, LENGTH), dtype=np.int8)
+    vectors = rng.integers(-128, 128, (100, 2, LENGTH), dtype=np.int8)
+    equal = run_text("\n".join([top, *modules, primitive_models()]), shared, vectors, tmp_path)
+    always = np.bitwise_and.reduce(equal)
+    unseen = [setting for k, (setting, _) in enumerate(others, 1) if int(always) >> k & 1]
+    assert not unseen
+
+
+SMALL = {"log_uop_buff_size": 10, "log_inp_buff_size": 10, "log_wgt_buff_size": 10, "log_acc_buff_size": 10}
+
+
+@pytest.mark.slow
+@pytest.mark.hardware
+@pytest.mark.timeout(3_600)
+@needs_tools
+@pytest.mark.parametrize("part", [XC7Z020, LFE5U_85F], ids=lambda part: part.family)
+def test_a_machine_of_multipliers_is_the_simulator_too(part):
+    config = AcceleratorConfig(log_block_in=1, log_block_out=1, **SMALL)
+    target = target_of(part)
+    assert array_lane(config, target).hard == config.block_in
+    compare(RtlModel(config, target=target), programs=4)
 
 
 def test_multipliers_go_as_far_as_the_part_has_them():
