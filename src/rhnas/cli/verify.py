@@ -67,7 +67,7 @@ def _print(console: Console, entries: Mapping[str, Mapping[str, Any]]) -> None:
     console.print("cycles of one launch; exact: scores are the golden model's bit for bit")
     console.print(table)
     for name, entry in entries.items():
-        for line in _complaints(entry):
+        for line in (*_placed(entry), *_complaints(entry)):
             console.print(f"{name}: {line}", markup=False, soft_wrap=True)
 
 
@@ -83,6 +83,19 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
         f"{entry['latency_ms']:.4f}",
         f"{entry['accuracy_int8']:.2%}",
         "-" if clock is None else f"{clock:.1f}",
+    ]
+
+
+def _placed(entry: Mapping[str, Any]) -> list[str]:
+    """Where the clock comes from and what it means."""
+    placement = entry.get("placement")
+    if not placement:
+        return []
+    part, modules = placement.get("part", "the platform's part"), placement.get("critical_modules")
+    limit = f", limited by {' > '.join(modules)}" if modules else ""
+    return [
+        f"{entry['fmax_mhz']:.1f} MHz on {part}{limit}; a launch takes "
+        f"{entry['latency_ms_at_fmax']:.4f} ms at that clock"
     ]
 
 
