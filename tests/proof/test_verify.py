@@ -201,13 +201,41 @@ def test_the_latency_at_fmax_is_of_the_verilogs_cycles_where_it_ran(building: Pa
     assert "limited by the path through compute → compute.alu" in (building / "report.html").read_text()
 
 
+TOO_LARGE = {
+    "part": "xc7z020",
+    "budget": {"luts": {"used": 9, "available": 53200}, "bram_blocks": {"used": 1489, "available": 280}},
+    "fits": False,
+}
+
+
+@pytest.mark.parametrize(("fpga", "fits", "code"), [("xc7z020", False, 1), (None, None, 0)])
+def test_a_design_too_large_for_the_runs_part_is_a_no(building: Path, monkeypatch, capsys, fpga, fits, code):
+    monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row, part: TOO_LARGE)
+    chosen, built = Design.of, json.loads((building / "build" / "manifest.json").read_text())
+
+    def with_part(*given):
+        design = chosen(*given)
+        platform = design.settings.platform.model_copy(update={"fpga": fpga})
+        return replace(design, settings=design.settings.model_copy(update={"platform": platform}))
+
+    monkeypatch.setattr(Design, "of", with_part)
+    monkeypatch.setattr(Design, "identity", built["identity"])
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(building), "--images", "1", "--synthesize"])
+    assert int(end.value.code or 0) == code
+    kept = json.loads((building / "verify.json").read_text())
+    assert (kept["synthesis"], kept["fits"], kept["bit_exact"]) == (TOO_LARGE, fits, True)
+    complaint = "found: the synthesized design does not fit xc7z020: 1,209 bram blocks too many"
+    assert (complaint in capsys.readouterr().out) is (code == 1)
+
+
 def test_checks_without_pictures_are_refused():
     with pytest.raises(SettingsError, match="--images must be at least 1; got 0"):
         Checks(images=0)
 
 
 def test_proven_means_everything_compared_is_equal():
-    good = {"bit_exact": True, "cycles_equal": True, "accuracy_int8_equal": True}
+    good = {"bit_exact": True, "cycles_equal": True, "accuracy_int8_equal": True, "fits": True}
     assert proven(good)
     for key in good:
         assert not proven(good | {key: False})

@@ -208,6 +208,14 @@ def test_a_placement_shows_its_clock_what_limits_it_and_both_latencies(page):
     assert "TRELLIS_COMB20\u202f12383\u202f640" in proof, "used and available"
 
 
+def test_a_design_that_does_not_fit_its_part_is_said(result, tmp_path):
+    directory = write_run(tmp_path, result)
+    for fits in (True, None, False):
+        (directory / "verify.json").write_text(json.dumps(VERIFY | {"schemes": {}, "fits": fits}))
+        said = "does not fit LFE5U-85F, as synthesized." in Page(page_of(Run.load(directory))).text
+        assert said is (fits is False)
+
+
 def test_a_clock_without_its_placement_or_without_routing_is_shown_as_it_is(result, tmp_path):
     directory = write_run(tmp_path, result)
     for placement, said in (

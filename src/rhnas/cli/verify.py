@@ -100,7 +100,9 @@ def _placed(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _complaints(entry: Mapping[str, Any]) -> list[str]:
-    """What is not equal though it must be."""
+    """What does not hold though it must."""
+    from rhnas.verify import excess
+
     lines = [
         f"scores in {how} are not the golden model's" for how, same in entry["exact"].items() if not same
     ]
@@ -108,4 +110,8 @@ def _complaints(entry: Mapping[str, Any]) -> list[str]:
         lines.append("the Verilog takes other cycles than the simulator")
     if entry["accuracy_int8_equal"] is False:
         lines.append("int8 accuracy is not the one in result.json")
+    if entry.get("fits") is False:
+        over = [f"{number:,} {name.replace('_', ' ')} too many" for name, number in excess(entry).items()]
+        part = entry["synthesis"].get("part", "the run's FPGA")
+        lines.append(f"the synthesized design does not fit {part}: {', '.join(over) or 'no budget was told'}")
     return lines

@@ -99,6 +99,9 @@ def _details(name: str, values: Mapping[str, Any]) -> Iterator[str]:
         yield _layers(TITLES[name], [row for row in rows if isinstance(row, Mapping)])
     synthesis = values.get("synthesis")
     if isinstance(synthesis, Mapping) and synthesis:
+        if values.get("fits") is False:
+            part = escape(str(synthesis.get("part", "the run’s FPGA")))
+            yield f'<p><strong class="bad">{TITLES[name]} does not fit {part}, as synthesized.</strong></p>'
         yield _synthesis(TITLES[name], synthesis)
     elif name == "found":
         yield absent("Synthesis: not run.")
