@@ -45,7 +45,7 @@ def generate(row: Mapping[str, int], folder: Path, fpga: str | None = None) -> d
     if part is not None:
         require_realizable(config.to_row(), fpga_rules(part))
     try:
-        texts = _texts(config, part)
+        texts, interface = _hardware(config, part)
     except ModuleNotFoundError as error:
         raise MissingToolError("Amaranth must be installed", fix="pip install 'rhnas[hardware]'") from error
     (folder / MODELS).unlink(missing_ok=True)
@@ -53,26 +53,28 @@ def generate(row: Mapping[str, int], folder: Path, fpga: str | None = None) -> d
         write_atomically(folder / name, text)
     write_json(folder / CONFIG, config.to_json())
     files = {name: _description(folder / name) for name in (*texts, CONFIG)}
-    manifest = _manifest(config, part, files)
+    manifest = _manifest(config, part, files, interface)
     write_json(folder / MANIFEST, manifest)
     return manifest
 
 
-def _texts(config: AcceleratorConfig, part: Fpga | None) -> dict[str, str]:
-    """Verilog by file."""
-    from rhnas.vta.rtl.emit import verilog_of
+def _hardware(config: AcceleratorConfig, part: Fpga | None) -> tuple[dict[str, str], dict[str, Any]]:
+    """Verilog by file, and how the machine is reached: all that needs Amaranth, before a file is written."""
+    from rhnas.vta.rtl.control import REGISTERS
+    from rhnas.vta.rtl.emit import TOP, ports_of, verilog_of
     from rhnas.vta.rtl.target import primitive_models, target_of
 
     models = {} if part is None else {MODELS: primitive_models()}
-    return {VERILOG: verilog_of(config, target_of(part)), **models}
+    interface = {"module": TOP, "ports": ports_of(config), "registers": REGISTERS}
+    return {VERILOG: verilog_of(config, target_of(part)), **models}, interface
 
 
 def _manifest(
-    config: AcceleratorConfig, part: Fpga | None, files: Mapping[str, Mapping[str, str | int]]
+    config: AcceleratorConfig,
+    part: Fpga | None,
+    files: Mapping[str, Mapping[str, str | int]],
+    interface: Mapping[str, Any],
 ) -> dict[str, Any]:
-    from rhnas.vta.rtl.control import REGISTERS
-    from rhnas.vta.rtl.emit import TOP, ports_of
-
     chosen = config.to_row() | ({} if part is None else {"fpga": part.name})
     return {
         "schema": SCHEMA,
@@ -81,9 +83,7 @@ def _manifest(
         "fpga": None if part is None else part.name,
         "files": files,
         "simulation_only": [name for name in files if name == MODELS],
-        "module": TOP,
-        "ports": ports_of(config),
-        "registers": REGISTERS,
+        **interface,
         "timing": asdict(profile_named(TIMING)),
         "tools": _tools(),
         "provenance": provenance(configuration=hashlib.sha256(canonical_json(chosen).encode()).hexdigest()),
