@@ -268,17 +268,7 @@ def _build(design: Design, folder: Path, tell: Tell) -> dict[str, Any]:
     pixels, picture = _some_pixels(design)
     pictures, scores = _one_launch(realization, network, pixels)
     description = realization.write(folder, pictures, scores)
-    skipped = {}
-    for name, write in (
-        (ONNX, lambda: write_onnx(network, folder / ONNX, pixels)),
-        (RTL, lambda: platform.generate(row, folder / RTL)),
-    ):
-        tell(f"{design.scheme}: writing {name}")
-        try:
-            write()
-        except MissingToolError as error:
-            skipped[name] = str(error)
-            tell(f"{name} is left out: {error}")
+    skipped = _write_extras(design, folder, pixels, tell)
     modelled = realization.modelled_cycles()
     manifest = {
         "schema": SCHEMA,
@@ -296,6 +286,24 @@ def _build(design: Design, folder: Path, tell: Tell) -> dict[str, Any]:
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _write_extras(
+    design: Design, folder: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], tell: Tell
+) -> dict[str, str]:
+    """Write what needs an extra of the installation; returns what was left out and why."""
+    skipped = {}
+    for name, write in (
+        (ONNX, lambda: write_onnx(design.network, folder / ONNX, pixels)),
+        (RTL, lambda: design.platform.generate(design.accelerator, folder / RTL)),
+    ):
+        tell(f"{design.scheme}: writing {name}")
+        try:
+            write()
+        except MissingToolError as error:
+            skipped[name] = str(error)
+            tell(f"{name} is left out: {error}")
+    return skipped
 
 
 def _some_pixels(design: Design) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], str]:

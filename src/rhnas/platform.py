@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CLOCK_MHZ = 100.0
 """At which cycles become milliseconds, for all designs, until a measured or modelled clock exists."""
-
 POINTS_AT_ONCE = 1 << 22
 """Points of hulls that ``Cost.totals`` works on at a time: each of its arrays takes 32 MB."""
 
@@ -232,7 +231,7 @@ class Platform(ABC):
     spaces: tuple[str, ...] = ()
     """The names that ``space`` knows, the usual one first."""
     fpgas: tuple[str, ...] = ()
-    """The parts that ``rules(fpga=...)`` knows."""
+    """The parts that ``rules(fpga=...)`` and ``generate(fpga=...)`` know."""
     options: tuple[str, ...] = ()
     """The options that ``cost_model`` takes."""
     limits: Mapping[str, tuple[int, int]] = {}
@@ -333,19 +332,20 @@ class Platform(ABC):
         """
         return None
 
-    def generate(self, row: Mapping[str, int], folder: Path) -> Mapping[str, Any]:
+    def generate(self, row: Mapping[str, int], folder: Path, fpga: str | None = None) -> Mapping[str, Any]:
         """Write a design's hardware description into a folder; a platform without a generator says so.
 
         Args:
             row: A full row, realizable or not.
             folder: Where the files go; created if absent.
+            fpga: The part whose own cells are used; text for any tool if None.
 
         Returns:
             The manifest as it stands in the folder, with ``files``: name to ``sha256`` and ``bytes``.
 
         Raises:
-            SettingsError: The platform has no generator.
-            InfeasibleDesignError: The design is not realizable.
+            SettingsError: The platform has no generator, or knows no such part.
+            InfeasibleDesignError: The design is not realizable, or does not fit the part.
             MissingToolError: A part of the installation that generation needs is absent.
         """
         raise SettingsError("the platform must have a generator to write hardware", got=self.name)

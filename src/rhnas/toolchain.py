@@ -142,8 +142,16 @@ class Toolchain(ABC):
         """
         raise MissingToolError("synthesis must be available on this platform", got="none yet")
 
-    def place(self, row: Mapping[str, int]) -> float:
-        """The clock an accelerator reaches after placement, MHz.
+    def place(self, row: Mapping[str, int]) -> Mapping[str, Any]:
+        """An accelerator placed: the value of ``placement`` in ``verify.json``.
+
+        Args:
+            row: The accelerator.
+
+        Returns:
+            ``fmax_mhz``, the clock it reaches, and what the platform tells beside it. Shown where they are
+            there: ``part``, ``speed_grade``, ``routed``, ``critical_modules`` (that the limiting path
+            passes, in order), ``used`` and ``available`` (cells by kind).
 
         Raises:
             MissingToolError: A tool is absent, or the platform has no placement.

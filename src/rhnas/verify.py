@@ -27,6 +27,8 @@ HOW = {
     "latency_ms": "simulated",
     "accuracy_int8": "measured",
     "synthesis": "synthesized",
+    "fits": "synthesized",
+    "placement": "synthesized",
     "fmax_mhz": "synthesized",
     "latency_ms_at_fmax": "synthesized",
 }
@@ -34,6 +36,8 @@ NOTHING: dict[str, Any] = {
     "bit_exact": None,
     "cycles": {"modelled": None, "simulated": None, "rtl": None},
     "synthesis": None,
+    "fits": None,
+    "placement": None,
     "fmax_mhz": None,
 }
 """The fixed keys before anything was verified."""
@@ -95,7 +99,7 @@ def verify(
         design = Design.of(directory, scheme, schedule)
         manifest = _built(design, tell)
         for entry in _prove(design, manifest, checks, tell):
-            _write(design, entry)
+            _write(design, {**entry, **_derived(entry, design.settings.platform.fpga)})
     return read_json(_proof(design))
 
 
@@ -105,14 +109,30 @@ def _proof(design: Design) -> Path:
 
 
 def proven(entry: Mapping[str, Any]) -> bool:
-    """Whether everything that was compared is equal.
+    """Whether everything that was compared is equal, and the design fits the run's FPGA if that was tried.
 
     Example:
         >>> proven({"bit_exact": True, "cycles_equal": None, "accuracy_int8_equal": True})
         True
     """
-    unequal = any(entry.get(key) is False for key in ("cycles_equal", "accuracy_int8_equal"))
-    return entry.get("bit_exact") is True and not unequal
+    refuted = any(entry.get(key) is False for key in ("cycles_equal", "accuracy_int8_equal", "fits"))
+    return entry.get("bit_exact") is True and not refuted
+
+
+def excess(entry: Mapping[str, Any]) -> dict[str, int]:
+    """By resource what the synthesized design takes beyond what its part has.
+
+    Example:
+        >>> budget = {"luts": {"used": 90, "available": 100}, "dsps": {"used": 9, "available": 6}}
+        >>> excess({"synthesis": {"budget": budget}})
+        {'dsps': 3}
+    """
+    budget = (entry.get("synthesis") or {}).get("budget", {})
+    return {
+        name: counts["used"] - counts["available"]
+        for name, counts in budget.items()
+        if counts["used"] > counts["available"]
+    }
 
 
 def _built(design: Design, tell: Tell) -> dict[str, Any]:
@@ -153,10 +173,20 @@ def _prove(
         yield entry
     if checks.place:
         tell(f"{name}: placing")
-        entry["fmax_mhz"] = toolchain.place(design.accelerator)
-    if entry["fmax_mhz"] is not None:
-        entry["latency_ms_at_fmax"] = _milliseconds(entry["cycles"]["simulated"], entry["fmax_mhz"])
+        entry["placement"] = dict(toolchain.place(design.accelerator))
+        entry["fmax_mhz"] = entry["placement"]["fmax_mhz"]
         yield entry
+
+
+def _derived(entry: Mapping[str, Any], fpga: str | None) -> dict[str, Any]:
+    """What follows from measurements, maybe of different calls, and from the run's FPGA if it names one."""
+    asked = fpga is not None and entry["synthesis"] is not None
+    derived: dict[str, Any] = {"fits": entry["synthesis"].get("fits") if asked else None}
+    if entry["fmax_mhz"] is not None:
+        cycles = entry["cycles"]
+        counted = cycles["simulated"] if cycles["rtl"] is None else cycles["rtl"]
+        derived["latency_ms_at_fmax"] = _milliseconds(counted, entry["fmax_mhz"])
+    return derived
 
 
 def _accuracy(design: Design, judged: str) -> dict[str, Any]:

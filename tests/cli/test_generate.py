@@ -49,6 +49,47 @@ def test_the_manifest_describes_the_files_beside_it(capsys, tmp_path):
     assert manifest["timing"]["name"] == "rhnas"
 
 
+@pytest.mark.hardware
+@pytest.mark.parametrize(
+    ("part", "primitive"), [("xc7z020", "DSP48E1"), ("xczu3eg", "DSP48E1"), ("LFE5U-85F", "MULT18X18D")]
+)
+def test_verilog_for_a_part_has_its_multipliers_and_models_of_them_apart(capsys, tmp_path, part, primitive):
+    pytest.importorskip("amaranth", reason="the hardware extra is not installed")
+    out = tmp_path / "rtl"
+    code, manifest = run(capsys, "--accelerator", TINY, "--fpga", part.lower(), "--out", out)
+    assert code == 0
+    assert manifest["fpga"] == part
+    assert manifest["simulation_only"] == ["primitives.v"]
+    assert {path.name for path in out.iterdir()} == {*manifest["files"], "manifest.json"}
+    verilog, models = ((out / name).read_text() for name in ("accelerator.v", "primitives.v"))
+    assert re.search(rf"\b{primitive}\b", verilog)
+    assert f"module {primitive}" not in verilog, "tools bring their own"
+    assert f"module {primitive}" in models
+    _, generic = run(capsys, "--accelerator", TINY, "--out", out)
+    assert (generic["fpga"], generic["simulation_only"]) == (None, [])
+    assert not (out / "primitives.v").exists()
+    assert primitive not in (out / "accelerator.v").read_text()
+    assert generic["ports"] == manifest["ports"]
+    configurations = {told["provenance"]["configuration"] for told in (generic, manifest)}
+    assert len(configurations) == 2
+
+
+def test_a_design_that_does_not_fit_the_part_is_refused_with_its_slack(capsys, tmp_path):
+    code, answer = run(capsys, "--accelerator", "default", "--fpga", "LFE5U-85F", "--out", tmp_path / "rtl")
+    assert code == 2
+    assert re.search(
+        r"must keep .*fpga\.bram: within the 208 block RAMs .* \(slack -\d+\)", answer["error"]["what"]
+    )
+    assert answer["error"]["fix"].startswith("nearest realizable: LOG_")
+    assert not (tmp_path / "rtl").exists()
+
+
+def test_an_unknown_part_is_refused_with_those_there_are(capsys, tmp_path):
+    code, answer = run(capsys, "--accelerator", TINY, "--fpga", "ice40", "--out", tmp_path / "rtl")
+    assert code == 2
+    assert answer["error"]["what"] == "--fpga must be one of xc7z020, xczu3eg, LFE5U-85F"
+
+
 def test_an_unrealizable_accelerator_is_refused_by_its_rule_and_nothing_is_written(capsys, tmp_path):
     code, answer = run(capsys, "--accelerator", "LOG_ACC_BUFF_SIZE=18", "--out", tmp_path / "rtl")
     assert code == 2

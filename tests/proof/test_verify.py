@@ -1,6 +1,7 @@
 """Proofs: what is equal, what is not, what is kept, and what a missing tool leaves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rhnas.quantize import golden
 from rhnas.quantized import QuantizedNetwork
 from rhnas.toolchain import Toolchain
 from rhnas.verify import Checks, proven, verify
-from rhnas.vta.realize import VtaToolchain
+from rhnas.vta.realize import VtaRealization, VtaToolchain
 
 FEW = Checks(images=3)
 
@@ -168,14 +169,64 @@ def test_a_missing_tool_leaves_what_was_finished(building: Path, capsys, monkeyp
 
 def test_measurements_of_a_build_are_kept_and_those_of_another_program_dropped(building: Path, monkeypatch):
     monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row, part: {"LUT": 7})
-    monkeypatch.setattr(VtaToolchain, "place", lambda self, row: 50.0)
+    placement = {"fmax_mhz": 50.0, "part": "a part", "critical_modules": ["compute.alu"]}
+    monkeypatch.setattr(VtaToolchain, "place", lambda self, row: placement)
     verify(building, ["found"], Checks(images=1, synthesize=True, place=True))
     kept = verify(building, ["found"], FEW)
     assert kept["synthesis"] == {"LUT": 7}
+    assert kept["placement"] == placement
+    assert kept["fmax_mhz"] == 50
     assert kept["latency_ms_at_fmax"] == pytest.approx(2 * kept["latency_ms"])
     pictures = building / "build" / "program" / "padding.bin"
     pictures.write_bytes(pictures.read_bytes() + b"\0")
-    assert verify(building, ["found"], FEW)["synthesis"] is None
+    dropped = verify(building, ["found"], FEW)
+    assert dropped["synthesis"] is dropped["placement"] is dropped["fmax_mhz"] is None
+
+
+def test_the_latency_at_fmax_is_of_the_verilogs_cycles_where_it_ran(building: Path, monkeypatch, capsys):
+    def twice(self, pictures):
+        run = self.simulate(pictures)
+        return replace(run, cycles=tuple(2 * cycles for cycles in run.cycles))
+
+    monkeypatch.setattr(VtaRealization, "run_rtl", twice)
+    placement = {"fmax_mhz": 50.0, "part": "a part", "critical_modules": ["compute", "compute.alu"]}
+    monkeypatch.setattr(VtaToolchain, "place", lambda self, row: placement)
+    verify(building, ["found"], Checks(images=1, place=True))
+    verified = verify(building, ["found"], Checks(images=1, rtl=True))
+    assert verified["latency_ms_at_fmax"] == pytest.approx(4 * verified["latency_ms"])
+    with pytest.raises(SystemExit):
+        main(["verify", str(building), "--images", "1"])
+    said = capsys.readouterr().out
+    assert "found: 50.0 MHz on a part, limited by compute > compute.alu; a launch takes" in said
+    assert "limited by the path through compute → compute.alu" in (building / "report.html").read_text()
+
+
+TOO_LARGE = {
+    "part": "xc7z020",
+    "budget": {"luts": {"used": 9, "available": 53200}, "bram_blocks": {"used": 1489, "available": 280}},
+    "fits": False,
+}
+
+
+@pytest.mark.parametrize(("fpga", "fits", "code"), [("xc7z020", False, 1), (None, None, 0)])
+def test_a_design_too_large_for_the_runs_part_is_a_no(building: Path, monkeypatch, capsys, fpga, fits, code):
+    monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row, part: TOO_LARGE)
+    chosen, built = Design.of, json.loads((building / "build" / "manifest.json").read_text())
+
+    def with_part(*given):
+        design = chosen(*given)
+        platform = design.settings.platform.model_copy(update={"fpga": fpga})
+        return replace(design, settings=design.settings.model_copy(update={"platform": platform}))
+
+    monkeypatch.setattr(Design, "of", with_part)
+    monkeypatch.setattr(Design, "identity", built["identity"])
+    with pytest.raises(SystemExit) as end:
+        main(["verify", str(building), "--images", "1", "--synthesize"])
+    assert int(end.value.code or 0) == code
+    kept = json.loads((building / "verify.json").read_text())
+    assert (kept["synthesis"], kept["fits"], kept["bit_exact"]) == (TOO_LARGE, fits, True)
+    complaint = "found: the synthesized design does not fit xc7z020: 1,209 bram blocks too many"
+    assert (complaint in capsys.readouterr().out) is (code == 1)
 
 
 def test_checks_without_pictures_are_refused():
@@ -184,7 +235,7 @@ def test_checks_without_pictures_are_refused():
 
 
 def test_proven_means_everything_compared_is_equal():
-    good = {"bit_exact": True, "cycles_equal": True, "accuracy_int8_equal": True}
+    good = {"bit_exact": True, "cycles_equal": True, "accuracy_int8_equal": True, "fits": True}
     assert proven(good)
     for key in good:
         assert not proven(good | {key: False})

@@ -200,6 +200,36 @@ def test_proof_shows_each_count_under_its_own_label(page):
     assert "7\u202f950+100" in proof
 
 
+def test_a_placement_shows_its_clock_what_limits_it_and_both_latencies(page):
+    proof = page.text.split("Proof")[1]
+    assert "Fmax 103.40\u202fMHz on LFE5U-85F, speed grade 8" in proof
+    assert "limited by the path through compute.acc_8bit_loader → compute.alu." in proof
+    assert "takes 0.197\u202fms at that clock, at the run’s 100\u202fMHz 0.203\u202fms." in proof
+    assert "TRELLIS_COMB20\u202f12383\u202f640" in proof, "used and available"
+
+
+def test_a_design_that_does_not_fit_its_part_is_said(result, tmp_path):
+    directory = write_run(tmp_path, result)
+    for fits in (True, None, False):
+        (directory / "verify.json").write_text(json.dumps(VERIFY | {"schemes": {}, "fits": fits}))
+        said = "does not fit LFE5U-85F, as synthesized." in Page(page_of(Run.load(directory))).text
+        assert said is (fits is False)
+
+
+def test_a_clock_without_its_placement_or_without_routing_is_shown_as_it_is(result, tmp_path):
+    directory = write_run(tmp_path, result)
+    for placement, said in (
+        (None, "103"),
+        ({"fmax_mhz": 96.7, "routed": False}, "Fmax 96.70\u202fMHz, the placer’s estimate before routing."),
+    ):
+        verify = VERIFY | {"placement": placement}
+        verify.pop("schemes")
+        (directory / "verify.json").write_text(json.dumps(verify))
+        proof = Page(page_of(Run.load(directory))).text.split("Proof")[1]
+        assert said in proof
+        assert "limited by" not in proof
+
+
 def test_a_proof_without_the_found_design_says_so(result, tmp_path):
     directory = write_run(tmp_path, result)
     nothing = {"bit_exact": None, "cycles": {"modelled": None, "simulated": None, "rtl": None}}

@@ -67,7 +67,7 @@ def _print(console: Console, entries: Mapping[str, Mapping[str, Any]]) -> None:
     console.print("cycles of one launch; exact: scores are the golden model's bit for bit")
     console.print(table)
     for name, entry in entries.items():
-        for line in _complaints(entry):
+        for line in (*_placed(entry), *_complaints(entry)):
             console.print(f"{name}: {line}", markup=False, soft_wrap=True)
 
 
@@ -86,8 +86,23 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _placed(entry: Mapping[str, Any]) -> list[str]:
+    """Where the clock comes from and what it means."""
+    placement = entry.get("placement")
+    if not placement:
+        return []
+    part, modules = placement.get("part", "the platform's part"), placement.get("critical_modules")
+    limit = f", limited by {' > '.join(modules)}" if modules else ""
+    return [
+        f"{entry['fmax_mhz']:.1f} MHz on {part}{limit}; a launch takes "
+        f"{entry['latency_ms_at_fmax']:.4f} ms at that clock"
+    ]
+
+
 def _complaints(entry: Mapping[str, Any]) -> list[str]:
-    """What is not equal though it must be."""
+    """What does not hold though it must."""
+    from rhnas.verify import excess
+
     lines = [
         f"scores in {how} are not the golden model's" for how, same in entry["exact"].items() if not same
     ]
@@ -95,4 +110,8 @@ def _complaints(entry: Mapping[str, Any]) -> list[str]:
         lines.append("the Verilog takes other cycles than the simulator")
     if entry["accuracy_int8_equal"] is False:
         lines.append("int8 accuracy is not the one in result.json")
+    if entry.get("fits") is False:
+        over = [f"{number:,} {name.replace('_', ' ')} too many" for name, number in excess(entry).items()]
+        part = entry["synthesis"].get("part", "the run's FPGA")
+        lines.append(f"the synthesized design does not fit {part}: {', '.join(over) or 'no budget was told'}")
     return lines

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from rhnas.report.run import TITLES, Run, number
-from rhnas.report.words import absent, badge, cell, integer, percent, section, significant, table
+from rhnas.report.words import THIN, absent, badge, cell, integer, percent, section, significant, table
 
 HEADINGS = (
     "",
@@ -16,14 +16,16 @@ HEADINGS = (
     f"cycles<br>{badge('simulated')}",
     "error of<br>the model",
     f"cycles<br>{badge('rtl')}",
-    f"latency, ms<br>{badge('simulated')}",
+    f"latency, ms,<br>at the run’s clock<br>{badge('simulated')}",
     f"Fmax, MHz<br>{badge('synthesized')}",
+    f"latency, ms,<br>at Fmax<br>{badge('synthesized')}",
     "int8 accuracy",
 )
 NOTE = (
     '<p class="note">Bit exact: the accelerator’s scores equal the integer model’s for every test picture '
     "run. Cycles are of one launch of the whole network’s program, instruction fetch included. Accuracy is "
-    "counted anew on the whole test part. A dash means not run.</p>"
+    "counted anew on the whole test part. Latency at Fmax is of the Verilog’s cycles, else of the simulated "
+    "ones. A dash means not run.</p>"
 )
 LAYERS_NOTE = (
     '<p class="note">An instruction belongs to the layer that issued it, a cycle in which two layers worked '
@@ -59,7 +61,7 @@ def _row(name: str, values: Mapping[str, Any]) -> str:
     cells = [_counted(modelled), _counted(simulated)]
     cells.append(cell(error, None if error is None else _signed(error)))
     cells.append(_unequal() if values.get("cycles_equal") is False else _counted(rtl))
-    cells += [cell(number(values, "latency_ms")), cell(number(values, "fmax_mhz"))]
+    cells += [cell(number(values, key)) for key in ("latency_ms", "fmax_mhz", "latency_ms_at_fmax")]
     cells.append(cell(accuracy, None if accuracy is None else percent(accuracy)))
     return f'<tr><th scope="row">{TITLES[name]}</th><td>{_exact(values)}</td>{"".join(cells)}</tr>'
 
@@ -91,15 +93,21 @@ def _signed(share: float) -> str:
 
 
 def _details(name: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """A scheme's layers and its synthesis, as far as they are there."""
+    """A scheme's layers, its synthesis and its placement, as far as they are there."""
     rows = values.get("layers")
     if isinstance(rows, list) and rows:
         yield _layers(TITLES[name], [row for row in rows if isinstance(row, Mapping)])
     synthesis = values.get("synthesis")
     if isinstance(synthesis, Mapping) and synthesis:
+        if values.get("fits") is False:
+            part = escape(str(synthesis.get("part", "the run’s FPGA")))
+            yield f'<p><strong class="bad">{TITLES[name]} does not fit {part}, as synthesized.</strong></p>'
         yield _synthesis(TITLES[name], synthesis)
     elif name == "found":
         yield absent("Synthesis: not run.")
+    placement = values.get("placement")
+    if isinstance(placement, Mapping) and placement:
+        yield _placement(TITLES[name], placement, values)
 
 
 def _layers(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -121,6 +129,47 @@ def _layers(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return (
         f"<details{opened}><summary>{title}: every layer, modelled and simulated</summary>{inner}</details>"
     )
+
+
+def _placement(title: str, placement: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """The clock with what limits it, what it makes of the latency, and the cells taken."""
+    used, available = (placement.get(key) for key in ("used", "available"))
+    rows = [
+        f'<tr><th scope="row">{escape(str(kind))}</th>'
+        f"{_counted(number(placement, 'used', kind))}{_counted(number(placement, 'available', kind))}</tr>"
+        for kind in (used if isinstance(used, Mapping) and isinstance(available, Mapping) else ())
+    ]
+    headings = ("cell", f"used<br>{badge('synthesized')}", "available")
+    cells = table(headings, rows, caption=f"{title}: placement") if rows else ""
+    return f"<p><strong>{title}:</strong> {_clock(placement)}{_latencies(values)}</p>{cells}"
+
+
+def _clock(placement: Mapping[str, Any]) -> str:
+    """Fmax, where it was reached, and the path that limits it."""
+    fmax, grade = number(placement, "fmax_mhz"), number(placement, "speed_grade")
+    modules = placement.get("critical_modules")
+    words = ["Fmax not recorded" if fmax is None else f"Fmax {fmax:.2f}{THIN}MHz"]
+    if placement.get("part"):
+        words.append(f" on {escape(str(placement['part']))}")
+    if grade is not None:
+        words.append(f", speed grade {integer(grade)}")
+    if placement.get("routed") is False:
+        words.append(", the placer’s estimate before routing")
+    if isinstance(modules, list) and modules:
+        words.append(f", limited by the path through {escape(' → '.join(map(str, modules)))}")
+    return "".join(words) + "."
+
+
+def _latencies(values: Mapping[str, Any]) -> str:
+    """A launch at that clock beside one at the run's."""
+    latency, clock = number(values, "latency_ms_at_fmax"), number(values, "clock_mhz")
+    usual = number(values, "latency_ms")
+    if latency is None:
+        return ""
+    beside = ""
+    if usual is not None and clock is not None:
+        beside = f", at the run’s {significant(clock)}{THIN}MHz {significant(usual)}{THIN}ms"
+    return f" A launch takes {significant(latency)}{THIN}ms at that clock{beside}."
 
 
 def _synthesis(title: str, values: Mapping[str, Any]) -> str:

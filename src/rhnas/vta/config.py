@@ -276,18 +276,18 @@ def home_space(row: Mapping[str, int]) -> Space:
     return next(holding, VTA_WIDE)
 
 
-def require_realizable(row: Mapping[str, int]) -> None:
-    """Raise unless the row keeps every structural rule.
+def require_realizable(row: Mapping[str, int], further: tuple[Rule, ...] = ()) -> None:
+    """Raise unless the row keeps every structural rule and further ones.
 
     Raises:
         InfeasibleDesignError: Names each broken rule with its slack, and the nearest realizable design.
     """
-    batch = DesignBatch.of(row)
-    slacks = [(rule, int(rule.slack(batch)[0])) for rule in STRUCTURAL]
+    batch, rules = DesignBatch.of(row), (*STRUCTURAL, *further)
+    slacks = [(rule, int(rule.slack(batch)[0])) for rule in rules]
     broken = [_broken(rule, slack) for rule, slack in slacks if slack < 0]
     if not broken:
         return
-    fixed = nearest_design(home_space(row), row, STRUCTURAL, DEFAULT)
+    fixed = nearest_design(home_space(row), row, rules, DEFAULT)
     raise InfeasibleDesignError(
         f"the accelerator must keep {', '.join(broken)}",
         got=row_name(row),

@@ -34,6 +34,12 @@ synth_ecp5 -nodsp -nowidelut -top accelerator -run begin:map_ram
 synth_ecp5 -nodsp -nowidelut -top accelerator -run map_ram: -json netlist.json
 """
 FILES = ("--json=netlist.json", "--report=report.json", "--log=log.txt")
+TOO_LARGE = re.compile(
+    r"^ERROR: (Unable to place cell .*no BELs remaining.*|Unable to find legal placement for .*"
+    r"|failed to place cell .* after relative constraint legalisation.*)$",
+    re.MULTILINE,
+)
+"""nextpnr's words for a design that the part has no room for."""
 ESTIMATE = re.compile(r"Max frequency for clock.*: ([\d.]+) MHz")
 """In nextpnr's log."""
 
@@ -206,7 +212,7 @@ def route_netlist(netlist: Path, kept: Path, part: str, options: list[str]) -> N
         options: More of nextpnr's.
 
     Raises:
-        ToolFailedError: The netlist does not fit the part; carries nextpnr's last lines.
+        ToolFailedError: The netlist does not fit the part, or nextpnr fails otherwise; carries its words.
     """
     device, package = DEVICES[part]
     with tempfile.TemporaryDirectory() as name:
@@ -221,8 +227,13 @@ def route_netlist(netlist: Path, kept: Path, part: str, options: list[str]) -> N
                 work,
             )
         except ToolFailedError as error:
+            too_large = TOO_LARGE.search(str(error.got))
+            if too_large is None:
+                raise
             raise ToolFailedError(
-                f"the design must fit {part}", got=error.got, fix="smaller buffers or a smaller array"
+                f"the design must fit {part}",
+                got=f"of nextpnr: {too_large[1]}",
+                fix="smaller buffers or a smaller array",
             ) from error
         report = json.loads((work / "report.json").read_text())
         # The report knows the clocks of routed designs only, the log both; the last estimate is that of the

@@ -103,11 +103,11 @@ class VtaPlatform(Platform):
 
         return network_cycles(VtaCostModel(**options), AcceleratorConfig.from_row(row), network, objective)
 
-    def generate(self, row: Mapping[str, int], folder: Path) -> dict[str, Any]:
-        """Write ``accelerator.v``, ``vta_config.json`` and ``manifest.json``."""
+    def generate(self, row: Mapping[str, int], folder: Path, fpga: str | None = None) -> dict[str, Any]:
+        """Write Verilog, ``vta_config.json`` and ``manifest.json``, as ``rhnas.vta.generate``."""
         from rhnas.vta.generate import generate
 
-        return generate(row, folder)
+        return generate(row, folder, fpga)
 
     def toolchain(self) -> Toolchain:
         """Our compiler, the simulator and the generated RTL under Verilator."""

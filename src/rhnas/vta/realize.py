@@ -73,9 +73,9 @@ class VtaToolchain(Toolchain):
         """For the part named, else the default accelerator's board."""
         return synthesize(AcceleratorConfig.from_row(row), part or XC7Z020.name).to_json()
 
-    def place(self, row: Mapping[str, int]) -> float:
+    def place(self, row: Mapping[str, int]) -> dict[str, Any]:
         """On LFE5U-85F, the part that open tools route."""
-        return place(AcceleratorConfig.from_row(row)).fmax_mhz
+        return place(AcceleratorConfig.from_row(row)).to_json()
 
 
 def _compiled(network: QuantizedNetwork, program: Program, description: Mapping[str, Any]) -> CompiledNetwork:
