@@ -129,7 +129,8 @@ def compare(part: str) -> None:
 
 def synthesized(part: str) -> list[dict[str, Any]]:
     """Every design of the sample for a part, each once; what was verified end to end stays unseen."""
-    found = [read_json(p) for folder in (part, f"{part}-logic") for p in (RESULTS / folder).glob("*.json")]
+    folders = (f"{part}-logic", part)
+    found = [read_json(path) for folder in folders for path in sorted((RESULTS / folder).glob("*.json"))]
     return [d for n, d in enumerate(found) if d["accelerator"] not in [e["accelerator"] for e in found[:n]]]
 
 

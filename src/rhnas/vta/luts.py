@@ -29,8 +29,6 @@ from rhnas.vta.rules import (
 from rhnas.workload import FloatArray, IntArray
 
 PRODUCT_BITS = 2 * INT8_BITS
-LUT6_WAYS = 3
-"""Inputs that one more table of a wide multiplexer takes in."""
 PRICES = "luts.json"
 
 GROUPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -65,12 +63,12 @@ def terms(batch: DesignBatch) -> dict[str, FloatArray]:
         ]
     )
     beats = np.stack([bus, bus, bus, bus << (LOG_ACC_BITS - LOG_INP_BITS), bus])
-    shared = np.maximum(beats // tensors, 1)  # tensors of a beat, (5, B)
+    turns = np.log2(np.maximum(beats // tensors, 1))  # levels that rotate the tensors of a beat, (5, B)
     found = {
         "design": np.ones_like(lanes),
         "vector lane": lanes,
         "adder tree bit": lanes * adder_tree_bits(ins),
-        "rotated bit": (beats * (shared - 1)).sum(axis=0) // LUT6_WAYS,
+        "rotated bit": (beats * turns).sum(axis=0),
     }
     return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
 
