@@ -86,11 +86,11 @@ def test_the_parts_of_the_default_counted_by_hand():
     found = {name: float(count[0]) for name, count in terms(DesignBatch.of(DEFAULT)).items()}
     assert found["vector lane"] == 16
     assert found["adder tree bit"] == 16 * (8 * 17 + 4 * 18 + 2 * 19 + 20)
-    assert found["rotated bit"] == 64 // 3, "a beat brings two micro-ops; all other tensors fill one or more"
+    assert found["rotated bit"] == 64, "a beat brings two micro-ops; all other tensors fill one or more"
     narrow = {**DEFAULT, "LOG_BLOCK_IN": 1, "LOG_BLOCK_OUT": 0}
     # A beat brings 2 micro-ops, 4 inputs, 4 weights, 8 accumulators of 8 bits and 8 outputs.
-    bits = 64 * (1 + 3 + 3 + 7) + 256 * 7
-    assert float(terms(DesignBatch.of(narrow))["rotated bit"][0]) == bits // 3
+    bits = 64 * (1 + 2 + 2 + 3) + 256 * 3
+    assert float(terms(DesignBatch.of(narrow))["rotated bit"][0]) == bits
 
 
 def test_tables_are_told_within_a_tenth_of_what_synthesis_gave():
@@ -98,8 +98,9 @@ def test_tables_are_told_within_a_tenth_of_what_synthesis_gave():
     batch = DesignBatch.of(*(design["accelerator"] for design in designs))
     real = np.array([design["luts"] for design in designs])
     error = np.abs(estimate(batch, XC7Z020).luts / real - 1)
-    assert error.mean() < 0.1
-    assert error[real == real.max()] < 0.1
+    assert len(designs) >= 60
+    assert error.mean() < 0.03
+    assert error.max() < 0.1
     assert read_json(LUT_PRICES)["designs"] == len(
         {tuple(design["accelerator"].items()) for design in designs}
     )
