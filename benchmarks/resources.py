@@ -127,6 +127,24 @@ def compare(part: str) -> None:
         print(f"  {field}: {errors}, exact in {exact:.0%} of designs")
 
 
+def compare_unseen() -> None:
+    """Print the estimate against verified designs and placed netlists, which no fit has seen."""
+    entries = [
+        e for p in sorted(RESULTS.parent.glob("*/verify.json")) for e in read_json(p)["schemes"].values()
+    ]
+    entries += [read_json(path) for path in sorted((RESULTS.parent / "verified").glob("*.json"))]
+    for found in (entry["synthesis"] for entry in entries if entry.get("synthesis")):
+        told = estimate(DesignBatch.of(found["accelerator"]), PARTS[found["part"]])
+        exact = told.dsps[0] == found["dsps"] and told.bram_blocks[0] == found["bram_blocks"]
+        name = f"{AcceleratorConfig.from_row(found['accelerator']).name} on {found['part']}"
+        hard = "multipliers and block RAM exact" if exact else "multipliers or block RAM off"
+        print(f"  {name}: {found['luts']:,} LUT, told {told.luts[0] / found['luts'] - 1:+.1%}; {hard}")
+    for placed in (read_json(path) for path in sorted((RESULTS.parent / "placement").glob("*.json"))):
+        told, cells = estimate(DesignBatch.of(placed["accelerator"]), PARTS[placed["part"]]), placed["used"]
+        name = f"{AcceleratorConfig.from_row(placed['accelerator']).name} on {placed['part']}"
+        print(f"  {name}: {cells['TRELLIS_COMB']:,} cells, told {told.luts[0]:,}")
+
+
 def synthesized(part: str) -> list[dict[str, Any]]:
     """Every design of the sample for a part, each once; what was verified end to end stays unseen."""
     folders = (f"{part}-logic", part)
@@ -211,6 +229,7 @@ def main() -> None:
     if options.fit:
         fit(options.part)
     compare(options.part)
+    compare_unseen()
 
 
 if __name__ == "__main__":

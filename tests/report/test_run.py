@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from rhnas.build import SCHEMES as BUILT
 from rhnas.errors import CheckpointError, RhnasError
 from rhnas.platform import load_platform
-from rhnas.report.run import SCHEMES, Chip, Run, number
+from rhnas.report.run import ORDER, SCHEMES, TITLES, Chip, Run, number
 from tests.report.runs import VERIFY, computed, trials, write_run
 
 
@@ -27,6 +28,10 @@ def test_a_chip_with_a_key_missing_is_no_chip(lost):
 def test_only_finite_numbers_are_numbers(value):
     assert number({"a": {"b": value}}, "a", "b") is None
     assert number({"a": value}, "a", "b") is None
+
+
+def test_a_page_knows_every_scheme_that_is_built():
+    assert set(ORDER) == set(BUILT) == set(TITLES)
 
 
 def test_everything_of_a_finished_run_is_read(run_directory, result):

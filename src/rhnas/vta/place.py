@@ -34,7 +34,7 @@ synth_ecp5 -nodsp -nowidelut -top accelerator -run begin:map_ram
 synth_ecp5 -nodsp -nowidelut -top accelerator -run map_ram: -json netlist.json
 """
 ROUTER = ("--router=router2", "--tmg-ripup")
-"""router1 did not end on a 16x16 array; without the rip-up of late arcs it ends at 78 in place of 98 MHz."""
+"""router1 did not end on a 16x16 array; router2 takes detours unless it rips up what is late."""
 FILES = ("--json=netlist.json", "--report=report.json", "--log=log.txt")
 TOO_LARGE = re.compile(
     r"^ERROR: (Unable to place cell .*no BELs remaining.*|Unable to find legal placement for .*"

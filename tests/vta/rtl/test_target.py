@@ -17,7 +17,7 @@ from rhnas.vta.rtl.target import GENERIC, Target, primitive_models, target_of
 from rhnas.vta.spaces import VTA_WIDE
 from rhnas.vta.verilate import RtlModel, build_model
 
-from .test_accelerator import compare, needs_tools
+from .test_accelerator import SMALL, compare, needs_tools
 
 LENGTH = 4
 HARNESS = """
@@ -127,9 +127,6 @@ def test_a_multiplier_that_is_set_otherwise_gives_other_products(target, setting
     always = np.bitwise_and.reduce(equal)
     unseen = [setting for k, (setting, _) in enumerate(others, 1) if int(always) >> k & 1]
     assert not unseen
-
-
-SMALL = {"log_uop_buff_size": 10, "log_inp_buff_size": 10, "log_wgt_buff_size": 10, "log_acc_buff_size": 10}
 
 
 @pytest.mark.slow
