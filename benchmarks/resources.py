@@ -5,7 +5,8 @@
 designs under way at the limit are ended; their finished modules stay in the cache. ``--lanes`` leaves out of
 the sample what has more vector lanes, which takes longest, ``--bus`` what has a wider bus; ``--logic`` leaves
 out block RAMs and writes to ``results/synthesis/PART-logic/``. ``--fit`` fits the model of look-up tables
-to all that is there.
+to all that is there. ``--logic --again`` synthesizes all that is there with the present Verilog, in place of
+a new sample; modules that have not changed come from the cache.
 
 The sample starts with the default; each further design is the one of a few drawn at random that is farthest
 from all before it, by steps along the choices. So any beginning of it covers the space evenly.
@@ -27,7 +28,7 @@ from scipy.optimize import nnls
 
 import rhnas.vta
 from rhnas.files import read_json, write_json
-from rhnas.provenance import provenance
+from rhnas.provenance import commit, provenance
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import PARTS
@@ -70,13 +71,14 @@ def run_one(row: dict[str, int], part: str, command: str) -> None:
     write_json(path_of(row, part), found.to_json() | {"command": command, "provenance": provenance()})
 
 
-def run_logic(part: str, rows: list[dict[str, int]], limit_s: float) -> None:
-    """Synthesize all but the block RAMs of what has no file yet."""
+def run_logic(part: str, rows: list[dict[str, int]], limit_s: float, *, again: bool) -> None:
+    """Synthesize all but the block RAMs of what has no file yet; ``again``: none of this commit."""
     ends = time.monotonic() + limit_s
     command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
     for row in rows:
         path = path_of(row, f"{part}-logic")
-        if path.exists() or time.monotonic() > ends:
+        there = path.exists() and not (again and read_json(path)["provenance"]["commit"] != commit())
+        if there or time.monotonic() > ends:
             continue
         found = synthesize(AcceleratorConfig.from_row(row), part, block_rams=False)
         write_json(path, found.to_json() | {"command": command, "provenance": provenance()})
@@ -208,6 +210,7 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=256)
     parser.add_argument("--bus", type=int, default=512)
     parser.add_argument("--logic", action="store_true", help="leave out block RAMs, one design at a time")
+    parser.add_argument("--again", action="store_true", help="with --logic: what is there, not a new sample")
     parser.add_argument("--fit", action="store_true", help="fit the model's prices to what is there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -218,12 +221,16 @@ def main() -> None:
     if options.only:
         run_one(options.only, options.part, options.command)
         return
-    if options.designs:
+    if options.again:
+        there = sorted((RESULTS / f"{options.part}-logic").glob("*.json"))
+        rows = [read_json(path)["accelerator"] for path in there]
+        run_logic(options.part, rows, options.limit_seconds, again=True)
+    elif options.designs:
         rows = sample(options.designs, macs=options.macs, seed=options.seed)
         rows = [row for row in rows if 1 << (row[BATCH] + row[BLOCK_OUT]) <= options.lanes]
         rows = [row for row in rows if row[BUS] <= options.bus]
         if options.logic:
-            run_logic(options.part, rows, options.limit_seconds)
+            run_logic(options.part, rows, options.limit_seconds, again=False)
         else:
             run(options.part, rows, options.workers, options.limit_seconds)
     if options.fit:

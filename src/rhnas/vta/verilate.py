@@ -32,8 +32,8 @@ RUNTIME = ("verilated", "verilated_threads")
 """Sources of Verilator's own that every model is linked with."""
 OPTIONS = ("--cc", "-O3", "--x-assign", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style")
 """Of Verilator."""
-FLAGS = ("-fPIC", "-std=gnu++20")
-"""Of the C++ compiler."""
+FLAGS = ("-fPIC", "-std=gnu++20", "-fno-semantic-interposition", "-fno-plt")
+"""Of the C++ compiler; the last two let a shared library's functions call each other directly."""
 LEVELS = ("-O0", "-O2")
 """Of code that runs once, and of what runs each cycle."""
 

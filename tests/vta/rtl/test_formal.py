@@ -10,9 +10,12 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 from amaranth.hdl import Assert, Assume, Module, Mux, Signal
 
 from rhnas.errors import ToolFailedError
+from rhnas.vta.rtl import target
 from rhnas.vta.rtl.accumulators import delayed
 from rhnas.vta.rtl.storer import Storer
+from rhnas.vta.rtl.target import Geometry
 from rhnas.vta.rtl.tokens import MAX_TOKENS, TokenQueue
+from rhnas.vta.yosys import run_tool
 
 from .formal import prove
 
@@ -116,3 +119,27 @@ def test_the_write_channel_keeps_to_axi_whatever_the_memory_does(tensor_bytes, r
     m, inputs = watched_writes(tensor_bytes, row_bytes)
     equal = {"storer.beats_left": "left", "storer.last_burst": "last"}
     prove(m, inputs, tmp_path, steps=4, invariants=equal)
+
+
+SAME = """
+read_verilog memories.v
+hierarchy
+proc
+memory_map
+flatten
+miter -equiv -make_assert -flatten whole sliced miter
+sat -verify -prove-asserts -set-init-zero -seq 6 miter
+"""
+
+
+@pytest.mark.parametrize("granules", [1, 2, 4, 8])
+@pytest.mark.parametrize("clocked", [True, False])
+def test_a_memory_in_slices_is_the_same_memory(granules, clocked, tmp_path, monkeypatch):
+    geometry = Geometry(width=8, depth=2, granules=granules, clocked=clocked)
+    whole = geometry.verilog().replace(geometry.module, "whole")
+    monkeypatch.setattr(target, "SLICE_BITS", 2)
+    sliced = geometry.verilog().replace(geometry.module, "sliced")
+    (tmp_path / "memories.v").write_text(whole + sliced + geometry.slice.verilog())
+    (tmp_path / "same.ys").write_text(SAME)
+    assert sliced.count(f"{geometry.slice.module} slice_") == 4
+    run_tool("yosys", ["same.ys"], tmp_path)

@@ -47,18 +47,21 @@ class AluLane(wiring.Component):
         minus_y = delayed(m, next_minus_y, reset_less=True)
         # -y of the least y has no 32 bits: no x is below it.
         has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
-        # A comparison decides last, and only between y, -y and what the other operations give: it is as late
-        # as a product, and reaches every bit. The opcode is stable long before the first step.
         adds, shifts, largest, moves, clips, multiplies = (
             delayed(m, self.opcode == op.value)
             for op in (AluOp.ADD, AluOp.SHR, AluOp.MAX, AluOp.MOV, AluOp.CLP, AluOp.MUL)
         )
         picks = delayed(m, Cat(*(self.opcode == op.value for op in (AluOp.MIN, AluOp.MAX, AluOp.CLP))).any())
-        other = Mux(adds, x + y, Mux(shifts, self._shifted(m, y, next_minus_y), x))[:ACC_BITS]
-        other = Mux(multiplies, self._product(m), other)
+        # A comparison decides between y, -y and what the other operations give: it is as late as a sum and
+        # reaches every bit. A product is later still: it joins at the end, where all else is zero for MUL.
+        # Synthesis would put the product first again, were the rest not kept.
+        other = Mux(adds, x + y, Mux(shifts, self._shifted(m, y, next_minus_y), Mux(picks, x, 0)))
         takes_y = moves | (picks & (above(x, y) ^ largest))
         takes_minus_y = clips & has_minus_y & above(minus_y, x)
-        m.d.comb += self.result.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
+        rest = Signal(ACC_BITS, name="rest", attrs={"keep": 1})
+        m.d.comb += rest.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
+        product = Mux(multiplies, self._product(m), 0).as_signed()
+        m.d.comb += self.result.eq(rest | product)
         return m
 
     def _product(self, m: Module) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import ClassVar
 
@@ -17,6 +17,11 @@ from rhnas.vta.rtl.products import OPERAND_BITS, PRODUCT_BITS, rows, thrice, tot
 MODELS = "primitives.v"
 """Behaviour of the primitives, as far as they are used here, for simulation."""
 
+
+BLOCK_RAM_WORDS = 100
+"""Memories of fewer words are made of look-up tables."""
+SLICE_BITS = 512
+"""A wider memory of look-up tables is made of equal slices, so that synthesis meets a slice once."""
 
 Product = tuple[Value, Value | None]
 """A signed number and a carry to be added to it."""
@@ -111,16 +116,61 @@ class Geometry:
 
     @classmethod
     def used_in(cls, verilog: str) -> list[Geometry]:
-        """Geometries of the memories that a text instantiates."""
-        names = sorted(set(cls.NAME.findall(verilog)))
-        return [
+        """Geometries of the memories that a text instantiates, and of their slices."""
+        used = {
             cls(width=int(width), depth=int(depth), granules=int(granules), clocked=kind == "clocked")
-            for width, depth, granules, kind in names
-        ]
+            for width, depth, granules, kind in cls.NAME.findall(verilog)
+        }
+        used |= {geometry.slice for geometry in used}
+        return sorted(used, key=lambda geometry: geometry.module)
+
+    @property
+    def slice(self) -> Geometry:
+        """What the memory is made of; itself unless it is wide and of look-up tables.
+
+        Example:
+            >>> Geometry(width=8192, depth=64, granules=64, clocked=True).slice.module
+            'memory_512x64_4_clocked'
+        """
+        if self.depth >= BLOCK_RAM_WORDS or self.width <= SLICE_BITS or self.width % SLICE_BITS:
+            return self
+        return replace(self, width=SLICE_BITS, granules=max(1, SLICE_BITS * self.granules // self.width))
 
     def verilog(self) -> str:
         """The module; a word that is read while it is written comes out old."""
-        address, granule = self.address_bits - 1, self.width // self.granules
+        address = self.address_bits - 1
+        kind = "reg" if self.clocked and self.slice == self else "wire"
+        body = self._cells() if self.slice == self else self._slices()
+        return f"""
+module {self.module}(clk, read_en, read_addr, read_data, write_addr, write_data, write_en);
+  input clk;
+  input read_en;
+  input [{address}:0] read_addr;
+  output [{self.width - 1}:0] read_data;
+  {kind} [{self.width - 1}:0] read_data;
+  input [{address}:0] write_addr;
+  input [{self.width - 1}:0] write_data;
+  input [{self.granules - 1}:0] write_en;
+{body}endmodule
+"""
+
+    def _slices(self) -> str:
+        """Slices side by side; a granule may reach over several."""
+        part, text = self.slice, ""
+        for first in range(0, self.width, part.width):
+            data = f"{first + part.width - 1}:{first}"
+            granule = first * self.granules // self.width
+            text += f"""  {part.module} slice_{first} (
+    .clk(clk), .read_en(read_en), .read_addr(read_addr), .read_data(read_data[{data}]),
+    .write_addr(write_addr), .write_data(write_data[{data}]),
+    .write_en(write_en[{granule + part.granules - 1}:{granule}])
+  );
+"""
+        return text
+
+    def _cells(self) -> str:
+        """The words themselves."""
+        granule = self.width // self.granules
         bits = [(g, granule * (g + 1) - 1, granule * g) for g in range(self.granules)]
         writes = "\n".join(
             f"    if (write_en[{g}]) mem[write_addr][{high}:{low}] <= write_data[{high}:{low}];"
@@ -128,21 +178,10 @@ class Geometry:
         )
         clocked = "    if (read_en) read_data <= mem[read_addr];\n" if self.clocked else ""
         direct = "" if self.clocked else "  assign read_data = mem[read_addr];\n"
-        return f"""
-module {self.module}(clk, read_en, read_addr, read_data, write_addr, write_data, write_en);
-  input clk;
-  input read_en;
-  input [{address}:0] read_addr;
-  output [{self.width - 1}:0] read_data;
-  {"reg" if self.clocked else "wire"} [{self.width - 1}:0] read_data;
-  input [{address}:0] write_addr;
-  input [{self.width - 1}:0] write_data;
-  input [{self.granules - 1}:0] write_en;
-  reg [{self.width - 1}:0] mem [0:{self.depth - 1}];
+        return f"""  reg [{self.width - 1}:0] mem [0:{self.depth - 1}];
 {direct}  always @(posedge clk) begin
 {clocked}{writes}
   end
-endmodule
 """
 
 
