@@ -147,13 +147,10 @@ class AluCore(wiring.Component):
         fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = []
         for i in range(self.lanes):
-            group = i * FIELD_COPIES // self.lanes
-            # A register of the group alone, as operands meet two sums behind it; inverted, or synthesis would
-            # find it equal to the copy that hands on to the next group.
-            _, use_imm, imm = (~delayed(m, ~field) for field in copies[group])
+            opcode, use_imm, imm = copies[1 + i * FIELD_COPIES // self.lanes]
             source = fresh.word_select(i, ACC_BITS)
             inputs = {
-                "opcode": copies[group + 1][0],
+                "opcode": opcode,
                 "x": source,
                 "next_y": Mux(use_imm, imm, source)[:ACC_BITS],
             }
