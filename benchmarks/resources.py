@@ -5,7 +5,7 @@
 designs under way at the limit are ended; their finished modules stay in the cache. ``--lanes`` leaves out of
 the sample what has more vector lanes, which takes longest, ``--bus`` what has a wider bus; ``--logic`` leaves
 out block RAMs and writes to ``results/synthesis/PART-logic/``. ``--fit`` fits the model of look-up tables
-to all that is there. ``--logic --again`` synthesizes all that is there with the present Verilog, in place of
+to all that is there; ``--accelerator`` synthesizes one design and no sample. ``--logic --again`` synthesizes all that is there with the present Verilog, in place of
 a new sample; modules that have not changed come from the cache.
 
 The sample starts with the default; each further design is the one of a few drawn at random that is farthest
@@ -13,7 +13,6 @@ from all before it, by steps along the choices. So any beginning of it covers th
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -30,7 +29,7 @@ import rhnas.vta
 from rhnas.files import read_json, write_json
 from rhnas.provenance import commit, provenance
 from rhnas.space import DesignBatch
-from rhnas.vta.config import AcceleratorConfig
+from rhnas.vta.config import AcceleratorConfig, parse_accelerator
 from rhnas.vta.fpga import PARTS
 from rhnas.vta.luts import GROUPS, PRICES, terms
 from rhnas.vta.resources import estimate, fixed_luts, soft_luts
@@ -95,9 +94,10 @@ def run(part: str, rows: list[dict[str, int]], workers: int, limit_s: float) -> 
         path, started = path_of(row, part), time.monotonic()
         if path.exists() or started >= ends:
             return
-        options = ["--part", part, "--only", json.dumps(row), "--command", command]
+        text = ",".join(f"{key}={value}" for key, value in row.items())
+        options = ["--part", part, "--accelerator", text, "--command", command]
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, __file__, *options], start_new_session=True
+            [sys.executable, __file__, *options], start_new_session=True, stdout=subprocess.DEVNULL
         )
         try:
             code = process.wait(timeout=ends - started)
@@ -215,11 +215,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit-seconds", type=float, default=1e9)
-    parser.add_argument("--only", type=json.loads, help=argparse.SUPPRESS)
-    parser.add_argument("--command", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--accelerator", help="this design alone: KEY=VAL,KEY=VAL or a vta_config.json")
+    parser.add_argument("--command", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only:
-        run_one(options.only, options.part, options.command)
+    if options.accelerator:
+        command = options.command or " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
+        row = parse_accelerator(options.accelerator)
+        run_one(row, options.part, command)
+        print(f"{path_of(row, options.part)}: {read_json(path_of(row, options.part))['luts']:,} LUT")
         return
     if options.again:
         there = sorted((RESULTS / f"{options.part}-logic").glob("*.json"))
