@@ -5,8 +5,9 @@
 designs under way at the limit are ended; their finished modules stay in the cache. ``--lanes`` leaves out of
 the sample what has more vector lanes, which takes longest, ``--bus`` what has a wider bus; ``--logic`` leaves
 out block RAMs and writes to ``results/synthesis/PART-logic/``. ``--fit`` fits the model of look-up tables
-to all that is there; ``--accelerator`` synthesizes one design and no sample. ``--logic --again`` synthesizes all that is there with the present Verilog, in place of
-a new sample; modules that have not changed come from the cache.
+to all that is there; ``--accelerator`` synthesizes one design and no sample. ``--logic --again``
+synthesizes all that is there with the present Verilog, in place of a new sample; modules that have not
+changed come from the cache.
 
 The sample starts with the default; each further design is the one of a few drawn at random that is farthest
 from all before it, by steps along the choices. So any beginning of it covers the space evenly.
