@@ -72,13 +72,13 @@ def run_one(row: dict[str, int], part: str, command: str) -> None:
 
 
 def run_logic(part: str, rows: list[dict[str, int]], limit_s: float, *, again: bool) -> None:
-    """Synthesize all but the block RAMs of what has no file yet; ``again``: none of this commit."""
+    """Synthesize all but the block RAMs of what has no file yet; ``again``: no file of this commit."""
     ends = time.monotonic() + limit_s
     command = " ".join(["python", "benchmarks/resources.py", *sys.argv[1:]])
     for row in rows:
         path = path_of(row, f"{part}-logic")
-        there = path.exists() and not (again and read_json(path)["provenance"]["commit"] != commit())
-        if there or time.monotonic() > ends:
+        done = path.exists() and (not again or read_json(path)["provenance"]["commit"] == commit())
+        if done or time.monotonic() > ends:
             continue
         found = synthesize(AcceleratorConfig.from_row(row), part, block_rams=False)
         write_json(path, found.to_json() | {"command": command, "provenance": provenance()})
