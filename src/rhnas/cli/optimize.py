@@ -17,42 +17,49 @@ from rhnas.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rhnas.agents.base import HardwareAgent
     from rhnas.agents.optimum import Progress as Report
     from rhnas.optimize import Answer, PricedDesign, Task
+
+
+AgentName = Annotated[
+    str | None,
+    typer.Option(
+        help="ppo (usual), local_search, ...; docs/agents.md lists all, a wrong name too.  [default: ppo]"
+    ),
+]
+Pretrained = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A policy of rhnas pretrain, for pretrained (usual then) or ppo."),
+]
+Budget = Annotated[int | None, typer.Option(help="Distinct designs to evaluate; 300, or all for exhaustive.")]
+Effort = Annotated[
+    int | None, typer.Option(min=1, help="Most boxes the proof may price; all it takes if not given.")
+]
+Optimum = Annotated[
+    bool | None,
+    typer.Option(help="Whether to find the exact optimum as well; usual where costs are cheap."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Questions at once to a command; the results stay the same.")
+]
 
 
 def optimize(
     *,
     network: Annotated[str, typer.Option(help="A zoo name such as resnet18, or FILE.onnx.")],
-    agent: Annotated[
-        str | None,
-        typer.Option(
-            help="ppo (usual), local_search, ...; docs/agents.md lists all, a wrong name too.  [default: ppo]"
-        ),
-    ] = None,
-    pretrained: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A policy of rhnas pretrain, for pretrained (usual then) or ppo."),
-    ] = None,
+    agent: AgentName = None,
+    pretrained: Pretrained = None,
     platform: PlatformName = "vta",
     space: Annotated[str | None, typer.Option(help="vta-intel (usual), vta, systolic.")] = None,
     objective: Annotated[str, typer.Option(help="latency, energy or edp.")] = "edp",
     fpga: Annotated[str | None, typer.Option(help="A part it must fit: xc7z020, xczu3eg, LFE5U-85F.")] = None,
     limit: Annotated[str, typer.Option(help="Upper bounds: macs=256,bus_bits=64,sram_kib=448.")] = "",
-    budget: Annotated[
-        int | None, typer.Option(help="Distinct designs to evaluate; 300, or all for exhaustive.")
-    ] = None,
+    budget: Budget = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    effort: Annotated[
-        int | None, typer.Option(min=1, help="Most boxes the proof may price; all it takes if not given.")
-    ] = None,
-    optimum: Annotated[
-        bool | None,
-        typer.Option(help="Whether to find the exact optimum as well; usual where costs are cheap."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Questions at once to a command; the results stay the same.")
-    ] = None,
+    effort: Effort = None,
+    optimum: Optimum = None,
+    workers: Workers = None,
     json_output: Json = False,
 ) -> None:
     """Search the accelerator alone, for a fixed network; print the gap to the exact optimum.
@@ -65,9 +72,32 @@ def optimize(
 
     Example: rhnas optimize --network resnet20 --platform command:chip.toml --workers 8
     """
+    task = _task(network, platform, space, objective, fpga=fpga, limit=limit, workers=workers)
+    agent = agent or ("pretrained" if pretrained else "ppo")
+    searcher = task.agent(agent, seed, **({"pretrained": str(pretrained)} if pretrained else {}))
+    answer = _answer(task, searcher, agent, budget=budget, optimum=optimum, effort=effort)
+    names = {
+        "agent": agent,
+        "network": network,
+        "platform": platform,
+        "space": task.question.space,
+        "seed": seed,
+    }
+    emit({**answer.to_json(), **names}, json_output, lambda console: _print(console, task, answer))
+
+
+def _task(
+    network: str,
+    platform: str,
+    space: str | None,
+    objective: str,
+    *,
+    fpga: str | None,
+    limit: str,
+    workers: int | None,
+) -> Task:
     from rhnas.networks.zoo import load_network
-    from rhnas.optimize import BUDGET, Question, Task
-    from rhnas.optimize import optimize as run
+    from rhnas.optimize import Question, Task
     from rhnas.platform import Objective, load_platform
     from rhnas.pricing import cost_options
 
@@ -82,24 +112,33 @@ def optimize(
         limits=parse_limits(limit),
         options=cost_options(family, {"workers": workers}),
     )
-    task = Task(family, question)
-    agent = agent or ("pretrained" if pretrained else "ppo")
+    return Task(family, question)
+
+
+def _answer(
+    task: Task,
+    searcher: HardwareAgent,
+    title: str,
+    *,
+    budget: int | None,
+    optimum: bool | None,
+    effort: int | None,
+) -> Answer:
+    from rhnas.optimize import BUDGET
+    from rhnas.optimize import optimize as run
+
     if budget is None:
-        budget = task.designs.count if agent == "exhaustive" else BUDGET
-    searcher = task.agent(agent, seed, **({"pretrained": str(pretrained)} if pretrained else {}))
-    with bar(agent) as searched, bar("exact optimum") as swept:
-        answer = run(
+        budget = task.designs.count if title == "exhaustive" else BUDGET
+    with bar(title) as searched, bar("exact optimum") as swept:
+        return run(
             task,
             searcher,
             budget=budget,
-            yardstick=not family.expensive if optimum is None else optimum,
+            yardstick=not task.platform.expensive if optimum is None else optimum,
             effort=effort,
             progress=searched,
             sweep_progress=swept,
         )
-    names = {"agent": agent, "network": network, "platform": platform, "space": question.space, "seed": seed}
-    found = {**answer.to_json(), **names}
-    emit(found, json_output, lambda console: _print(console, task, answer))
 
 
 def parse_limits(text: str) -> dict[str, int]:
