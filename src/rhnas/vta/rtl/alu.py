@@ -24,7 +24,7 @@ ALU_CYCLES = WALK_CYCLES + ACC_CYCLES + 1
 
 
 class AluLane(wiring.Component):
-    """One 32-bit lane: ``result = x op y``, with the ``next_y`` of the cycle before as y.
+    """One 32-bit lane: ``result = x op y``, where y is the immediate or the x of the cycle before.
 
     SHR shifts left where y is negative, CLP clips x to [-y, y], MOV gives y, MUL multiplies the low bytes.
     Only x may come from the result of the cycle before, so that what depends on y alone is ready.
@@ -32,8 +32,10 @@ class AluLane(wiring.Component):
 
     PORTS: ClassVar[Mapping[str, Member]] = {
         "opcode": In(ALU_OPCODE_BITS),
+        "use_imm": In(1),
+        "imm": In(signed(IMMEDIATE_BITS)),
+        "minus_imm": In(signed(IMMEDIATE_BITS + 1)),
         "x": In(ACC_BITS),
-        "next_y": In(ACC_BITS),
         "result": Out(ACC_BITS),
     }
 
@@ -42,43 +44,58 @@ class AluLane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        x, next_y = self.x.as_signed(), self.next_y.as_signed()
-        y, next_minus_y = delayed(m, next_y, reset_less=True), (-next_y)[:ACC_BITS].as_signed()
-        minus_y = delayed(m, next_minus_y, reset_less=True)
-        # -y of the least y has no 32 bits: no x is below it.
-        has_minus_y = delayed(m, self.next_y != 1 << (ACC_BITS - 1))
-        adds, shifts, largest, moves, clips, multiplies = (
-            delayed(m, self.opcode == op.value)
-            for op in (AluOp.ADD, AluOp.SHR, AluOp.MAX, AluOp.MOV, AluOp.CLP, AluOp.MUL)
-        )
-        picks = delayed(m, Cat(*(self.opcode == op.value for op in (AluOp.MIN, AluOp.MAX, AluOp.CLP))).any())
-        # A comparison decides between y, -y and what the other operations give: it is as late as a sum and
-        # reaches every bit. A product is later still: it joins at the end, where all else is zero for MUL.
-        # Synthesis would put the product first again, were the rest not kept.
-        other = Mux(adds, x + y, Mux(shifts, self._shifted(m, y, next_minus_y), Mux(picks, x, 0)))
-        takes_y = moves | (picks & (above(x, y) ^ largest))
-        takes_minus_y = clips & has_minus_y & above(minus_y, x)
-        rest = Signal(ACC_BITS, name="rest", attrs={"keep": 1})
-        m.d.comb += rest.eq(Mux(takes_y, y, Mux(takes_minus_y, minus_y, other)))
-        product = Mux(multiplies, self._product(m), 0).as_signed()
-        m.d.comb += self.result.eq(rest | product)
+        is_op = {op: self.opcode == op.value for op in AluOp}
+        x = self.x.as_signed()
+        next_y = Mux(self.use_imm, self.imm, x)[:ACC_BITS].as_signed()
+        # Chosen behind the negation: what chooses comes from afar.
+        next_minus_y = Mux(self.use_imm, self.minus_imm, (-x)[:ACC_BITS].as_signed())
+        y, minus_y = (delayed(m, value, reset_less=True) for value in (next_y, next_minus_y))
+        added = x + y
+        takes_x, takes_y, takes_minus_y = self._compared(m, is_op, next_y, above(x, y), added[-1])
+        moves, adds = delayed(m, is_op[AluOp.MOV]), delayed(m, is_op[AluOp.ADD])
+        # Comparisons, sums and products are late: each meets one table, then the union of all, of which all
+        # but one are zero. Synthesis would put others behind them, were these not kept.
+        parts = {
+            "y_or_minus_y": Mux(takes_y | moves, y, 0) | Mux(takes_minus_y, minus_y, 0),
+            "x_or_sum": Mux(takes_x, x, 0) | Mux(adds, added, 0),
+            "shifted": self._shifted(m, is_op[AluOp.SHR], next_y, next_minus_y, y),
+            "product": self._product(m, Mux(is_op[AluOp.MUL], next_y[:OPERAND_BITS].as_signed(), 0)),
+        }
+        result = Const(0, ACC_BITS)
+        for name, value in parts.items():
+            part = Signal(ACC_BITS, name=name, attrs={"keep": 1})
+            m.d.comb += part.eq(value)
+            result |= part
+        m.d.comb += self.result.eq(result)
         return m
 
-    def _product(self, m: Module) -> Value:
+    def _compared(
+        self, m: Module, is_op: Mapping[AluOp, Value], next_y: Value, x_above_y: Value, sum_below_zero: Value
+    ) -> tuple[Value, Value, Value]:
+        """Whether MIN, MAX or CLP gives x, y or -y; two registers tell which of them it is, if any."""
+        # The least y has no -y in 32 bits, and no x is below it: CLP is MIN.
+        has_minus_y = next_y != -1 << (ACC_BITS - 1)
+        low = delayed(m, is_op[AluOp.MIN] | is_op[AluOp.CLP])
+        high = delayed(m, is_op[AluOp.MAX] | is_op[AluOp.CLP] & has_minus_y)
+        takes_y = Mux(x_above_y, low, high & ~low)
+        takes_minus_y = low & high & ~x_above_y & sum_below_zero
+        return (low | high) & ~takes_y & ~takes_minus_y, takes_y, takes_minus_y
+
+    def _product(self, m: Module, byte: Value) -> Value:
         """Of the low bytes. The multiples of y are ready, so that x meets one choice and two sums."""
-        byte = self.next_y[:OPERAND_BITS].as_signed()
         y, three, minus = (delayed(m, value, reset_less=True) for value in (byte, thrice(byte), -byte))
         return total(m, rows(self.x[:OPERAND_BITS], y, three, minus), "product")
 
-    def _shifted(self, m: Module, y: Signal, next_minus_y: Value) -> Value:
+    def _shifted(self, m: Module, is_due: Value, next_y: Value, next_minus_y: Value, y: Signal) -> Value:
         """One rotation for both directions: right by y or left by -y is right by y modulo 32; then a mask."""
         ones = Const((1 << ACC_BITS) - 1, ACC_BITS)
-        right, left = ones >> self.next_y[:SHIFT_BITS], (ones << next_minus_y[:SHIFT_BITS])[:ACC_BITS]
-        mask = delayed(m, Mux(self.next_y[-1], left, right), reset_less=True)
+        right, left = ones >> next_y[:SHIFT_BITS], (ones << next_minus_y[:SHIFT_BITS])[:ACC_BITS]
+        mask = delayed(m, Mux(is_due, Mux(next_y[-1], left, right), 0), reset_less=True)
+        filled = delayed(m, is_due & ~next_y[-1])
         rotated = self.x.rotate_right(0)
         for bit in range(SHIFT_BITS):
             rotated = Mux(y[bit], rotated.rotate_right(1 << bit), rotated)
-        sign = self.x[-1] & ~y[-1]
+        sign = self.x[-1] & filled
         return Value.cast(rotated & mask | ~mask & sign.replicate(ACC_BITS))
 
 
@@ -127,11 +144,12 @@ class AluCore(wiring.Component):
         m = Module()
         m.submodules.walk = walk = self.walk
         walk.connect_controls(m, self)
-        copies = [(self.opcode, self.use_imm, self.imm)]
+        fields = (self.opcode, self.use_imm, self.imm, -self.imm)
+        copies = []
         for _ in range(FIELD_COPIES):
-            opcode, use_imm, imm = (delayed(m, field) for field in copies[-1])
-            copies.append((opcode, use_imm, imm))
-        _, use_imm, _ = copies[1]
+            opcode, use_imm, imm, minus_imm = fields = tuple(delayed(m, field) for field in fields)
+            copies.append({"opcode": opcode, "use_imm": use_imm, "imm": imm, "minus_imm": minus_imm})
+        use_imm = copies[0]["use_imm"]
         m.d.comb += walk.halved.eq(~use_imm)
         # Cycle t: a step's indices are out and its source is read. t+1: a tensor operation reads its
         # destination. t+4: the source is there; an immediate operation is due. t+5: the tensor one is.
@@ -147,14 +165,8 @@ class AluCore(wiring.Component):
         fresh = forwarded(m, self, due=due, due_index=due_index, result=result)
         results = []
         for i in range(self.lanes):
-            opcode, use_imm, imm = copies[1 + i * FIELD_COPIES // self.lanes]
-            source = fresh.word_select(i, ACC_BITS)
-            inputs = {
-                "opcode": opcode,
-                "x": source,
-                "next_y": Mux(use_imm, imm, source)[:ACC_BITS],
-            }
-            lane = LANE.place(m, platform, f"lane_{i}", **inputs)
+            copy = copies[i * FIELD_COPIES // self.lanes]
+            lane = LANE.place(m, platform, f"lane_{i}", **copy, x=fresh.word_select(i, ACC_BITS))
             results.append(lane["result"])
         m.d.comb += result.eq(Cat(*results))
         return m
