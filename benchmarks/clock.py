@@ -17,7 +17,8 @@ from pathlib import Path
 from rhnas.files import write_json
 from rhnas.provenance import provenance
 from rhnas.vta.config import AcceleratorConfig, parse_accelerator
-from rhnas.vta.place import CLOCK_MHZ, SPEED_GRADES, Placement, place
+from rhnas.vta.place import SPEED_GRADES, Placement, place
+from rhnas.vta.resources import CLOCK_MHZ
 
 RESULTS = Path(__file__).parents[1] / "results" / "placement"
 
@@ -40,7 +41,13 @@ def main() -> None:
     parser.add_argument("--no-route", action="store_true", help="place only; the clock is an estimate")
     given = parser.parse_args()
     config = AcceleratorConfig.from_row(parse_accelerator(given.accelerator))
-    found = place(config, speed_grade=given.speed_grade, seed=given.seed, routed=not given.no_route)
+    found = place(
+        config,
+        speed_grade=given.speed_grade,
+        seed=given.seed,
+        routed=not given.no_route,
+        tell=lambda doing: print(f"{config.name}: {doing}", file=sys.stderr),
+    )
     command = " ".join(["python", "benchmarks/clock.py", *sys.argv[1:]])
     kept = found.to_json() | {"command": command, "provenance": provenance(seed=given.seed)}
     ending, how = ("", "routed") if found.routed else ("-unrouted", "estimated before routing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,11 +142,12 @@ class Toolchain(ABC):
         """
         raise MissingToolError("synthesis must be available on this platform", got="none yet")
 
-    def place(self, row: Mapping[str, int]) -> Mapping[str, Any]:
+    def place(self, row: Mapping[str, int], tell: Callable[[str], None]) -> Mapping[str, Any]:
         """An accelerator placed: the value of ``placement`` in ``verify.json``.
 
         Args:
             row: The accelerator.
+            tell: Called with each step that is begun, in a few words.
 
         Returns:
             ``fmax_mhz``, the clock it reaches, and what the platform tells beside it. Shown where they are

@@ -172,8 +172,8 @@ def _prove(
         entry["synthesis"] = dict(toolchain.synthesize(design.accelerator, design.settings.platform.fpga))
         yield entry
     if checks.place:
-        tell(f"{name}: placing")
-        entry["placement"] = dict(toolchain.place(design.accelerator))
+        placed = toolchain.place(design.accelerator, lambda doing: tell(f"{name}: {doing}"))
+        entry["placement"] = dict(placed)
         entry["fmax_mhz"] = entry["placement"]["fmax_mhz"]
         yield entry
 

@@ -213,4 +213,4 @@ def test_a_platform_says_what_it_lacks(toolless):
     with pytest.raises(MissingToolError, match="synthesis must be available"):
         toolless.synthesize({}, None)
     with pytest.raises(MissingToolError, match="placement must be available"):
-        toolless.place({})
+        toolless.place({}, print)

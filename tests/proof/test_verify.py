@@ -170,7 +170,7 @@ def test_a_missing_tool_leaves_what_was_finished(building: Path, capsys, monkeyp
 def test_measurements_of_a_build_are_kept_and_those_of_another_program_dropped(building: Path, monkeypatch):
     monkeypatch.setattr(VtaToolchain, "synthesize", lambda self, row, part: {"LUT": 7})
     placement = {"fmax_mhz": 50.0, "part": "a part", "critical_modules": ["compute.alu"]}
-    monkeypatch.setattr(VtaToolchain, "place", lambda self, row: placement)
+    monkeypatch.setattr(VtaToolchain, "place", lambda self, row, tell: placement)
     verify(building, ["found"], Checks(images=1, synthesize=True, place=True))
     kept = verify(building, ["found"], FEW)
     assert kept["synthesis"] == {"LUT": 7}
@@ -190,7 +190,7 @@ def test_the_latency_at_fmax_is_of_the_verilogs_cycles_where_it_ran(building: Pa
 
     monkeypatch.setattr(VtaRealization, "run_rtl", twice)
     placement = {"fmax_mhz": 50.0, "part": "a part", "critical_modules": ["compute", "compute.alu"]}
-    monkeypatch.setattr(VtaToolchain, "place", lambda self, row: placement)
+    monkeypatch.setattr(VtaToolchain, "place", lambda self, row, tell: placement)
     verify(building, ["found"], Checks(images=1, place=True))
     verified = verify(building, ["found"], Checks(images=1, rtl=True))
     assert verified["latency_ms_at_fmax"] == pytest.approx(4 * verified["latency_ms"])

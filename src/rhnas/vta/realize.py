@@ -73,9 +73,9 @@ class VtaToolchain(Toolchain):
         """For the part named, else the default accelerator's board."""
         return synthesize(AcceleratorConfig.from_row(row), part or XC7Z020.name).to_json()
 
-    def place(self, row: Mapping[str, int]) -> dict[str, Any]:
+    def place(self, row: Mapping[str, int], tell: Callable[[str], None]) -> dict[str, Any]:
         """On LFE5U-85F, the part that open tools route."""
-        return place(AcceleratorConfig.from_row(row)).to_json()
+        return place(AcceleratorConfig.from_row(row), tell=tell).to_json()
 
 
 def _compiled(network: QuantizedNetwork, program: Program, description: Mapping[str, Any]) -> CompiledNetwork:
