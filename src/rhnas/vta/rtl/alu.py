@@ -58,7 +58,7 @@ class AluLane(wiring.Component):
         parts = {
             "y_or_minus_y": Mux(takes_y | moves, y, 0) | Mux(takes_minus_y, minus_y, 0),
             "x_or_sum": Mux(takes_x, x, 0) | Mux(adds, added, 0),
-            "shifted": self._shifted(m, is_op[AluOp.SHR], next_y, next_minus_y, y),
+            "shifted": self._shifted(m, is_op[AluOp.SHR], next_y, y),
             "product": self._product(m, Mux(is_op[AluOp.MUL], next_y[:OPERAND_BITS].as_signed(), 0)),
         }
         result = Const(0, ACC_BITS)
@@ -86,17 +86,21 @@ class AluLane(wiring.Component):
         y, three, minus = (delayed(m, value, reset_less=True) for value in (byte, thrice(byte), -byte))
         return total(m, rows(self.x[:OPERAND_BITS], y, three, minus), "product")
 
-    def _shifted(self, m: Module, is_due: Value, next_y: Value, next_minus_y: Value, y: Signal) -> Value:
-        """One rotation for both directions: right by y or left by -y is right by y modulo 32; then a mask."""
-        ones = Const((1 << ACC_BITS) - 1, ACC_BITS)
-        right, left = ones >> next_y[:SHIFT_BITS], (ones << next_minus_y[:SHIFT_BITS])[:ACC_BITS]
-        mask = delayed(m, Mux(is_due, Mux(next_y[-1], left, right), 0), reset_less=True)
-        filled = delayed(m, is_due & ~next_y[-1])
+    def _shifted(self, m: Module, is_due: Value, next_y: Value, y: Signal) -> Value:
+        """One rotation for both directions: right by y or left by -y is right by y modulo 32; then a mask.
+
+        The bits that a shift to the left keeps are those that one to the right by 32 - y does not.
+        """
+        amount, is_left = next_y[:SHIFT_BITS], next_y[-1]
+        kept = Const((1 << ACC_BITS) - 1, ACC_BITS) >> amount
+        mask = delayed(m, Mux(is_due, kept, 0), reset_less=True)
+        inverts = delayed(m, is_due & is_left & amount.any())
+        fills = delayed(m, is_due & ~is_left)
         rotated = self.x.rotate_right(0)
         for bit in range(SHIFT_BITS):
             rotated = Mux(y[bit], rotated.rotate_right(1 << bit), rotated)
-        sign = self.x[-1] & filled
-        return Value.cast(rotated & mask | ~mask & sign.replicate(ACC_BITS))
+        keeps = mask ^ inverts.replicate(ACC_BITS)
+        return Value.cast(rotated & keeps | ~keeps & (self.x[-1] & fills).replicate(ACC_BITS))
 
 
 def above(a: Value, b: Value) -> Value:
