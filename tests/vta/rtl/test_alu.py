@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 
 from rhnas.vta.isa import AluOp
 from rhnas.vta.rtl.accumulators import delayed
-from rhnas.vta.rtl.alu import ALU_CYCLES, AluCore
+from rhnas.vta.rtl.alu import ALU_CYCLES, AluCore, AluLane
 
 from .test_gemm import small, words
 
@@ -31,6 +31,37 @@ def operate(op: AluOp, x: np.ndarray, y: np.ndarray) -> np.ndarray:
             AluOp.MOV: y,
         }[op]
     return result.astype(np.int32)
+
+
+EDGES = (0, 1, 2, 3, 30, 31, 32, 33, 127, 128, 255, 256, 2**15 - 1, 2**15, 2**31 - 1)
+BOTH_SIGNS = sorted({-(2**31), *EDGES, *(-edge for edge in EDGES)})
+
+
+@pytest.mark.parametrize("use_imm", [True, False])
+@pytest.mark.parametrize("op", list(AluOp))
+def test_a_lane_is_numpy_at_the_ends_of_the_numbers(op, use_imm):
+    immediates = [edge for edge in BOTH_SIGNS if -(2**15) <= edge < 2**15]
+    lane, found = AluLane(), []
+    pairs = [(x, y) for x in BOTH_SIGNS for y in (immediates if use_imm else BOTH_SIGNS)]
+
+    async def bench(ctx) -> None:
+        ctx.set(lane.opcode, int(op))
+        ctx.set(lane.use_imm, use_imm)
+        for x, y in pairs:
+            if use_imm:
+                ctx.set(lane.imm, y)
+                ctx.set(lane.minus_imm, -y)
+            ctx.set(lane.x, y % 2**32)
+            await ctx.tick()
+            ctx.set(lane.x, x % 2**32)
+            found.append(ctx.get(lane.result))
+
+    simulator = Simulator(lane)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    x, y = np.array(pairs, np.int64).astype(np.int32).T
+    np.testing.assert_array_equal(np.array(found, np.uint32).view(np.int32), operate(op, x, y))
 
 
 @pytest.mark.parametrize("use_imm", [True, False])

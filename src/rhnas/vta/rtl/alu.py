@@ -51,7 +51,7 @@ class AluLane(wiring.Component):
         next_minus_y = Mux(self.use_imm, self.minus_imm, (-x)[:ACC_BITS].as_signed())
         y, minus_y = (delayed(m, value, reset_less=True) for value in (next_y, next_minus_y))
         added = x + y
-        takes_x, takes_y, takes_minus_y = self._compared(m, is_op, next_y, above(x, y), added[-1])
+        takes_x, takes_y, takes_minus_y = self._compared(m, is_op, above(x, y), added[-1])
         moves, adds = delayed(m, is_op[AluOp.MOV]), delayed(m, is_op[AluOp.ADD])
         # Comparisons, sums and products are late: each meets one table, then the union of all, of which all
         # but one are zero. Synthesis would put others behind them, were these not kept.
@@ -70,14 +70,13 @@ class AluLane(wiring.Component):
         return m
 
     def _compared(
-        self, m: Module, is_op: Mapping[AluOp, Value], next_y: Value, x_above_y: Value, sum_below_zero: Value
+        self, m: Module, is_op: Mapping[AluOp, Value], x_above_y: Value, sum_below_zero: Value
     ) -> tuple[Value, Value, Value]:
         """Whether MIN, MAX or CLP gives x, y or -y; two registers tell which of them it is, if any."""
-        # The least y has no -y in 32 bits, and no x is below it: CLP is MIN.
-        has_minus_y = next_y != -1 << (ACC_BITS - 1)
         low = delayed(m, is_op[AluOp.MIN] | is_op[AluOp.CLP])
-        high = delayed(m, is_op[AluOp.MAX] | is_op[AluOp.CLP] & has_minus_y)
+        high = delayed(m, is_op[AluOp.MAX] | is_op[AluOp.CLP])
         takes_y = Mux(x_above_y, low, high & ~low)
+        # Every x but itself is above the least y, whose -y in 32 bits is y again.
         takes_minus_y = low & high & ~x_above_y & sum_below_zero
         return (low | high) & ~takes_y & ~takes_minus_y, takes_y, takes_minus_y
 
