@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,63 +52,81 @@ class Fetch(wiring.Component):
         left, here = Signal(32), Signal(range(self.batch + 1))
         address = Signal(ADDRESS_BITS)
         beat, wanted = Signal(range(BURST_BEATS + 1)), Signal(range(BURST_BEATS + 1))
-        dealt = Signal(range(self.batch + 1))
-        ready = Signal()
-        m.d.sync += self.error.eq(0)
+        ahead, following = Signal(range(self.batch + 1)), Signal(INSTRUCTION_BITS)
+        takes, dealing = Signal(), Signal()
+        ready = self._deal(m, following, takes=takes, dealing=dealing)
         m.d.comb += [
-            here.eq(Mux(left < self.batch, left, self.batch)),
             wanted.eq((here * self.beats + self.per_beat - 1) >> log2(self.per_beat)),
             self.request_address.eq(address),
             self.request_beats.eq(wanted),
             write.addr.eq(beat >> log2(self.beats)),
             write.data.eq(self.data.replicate(self.beats)),
             write.en.eq(self.data_valid << (beat & (self.beats - 1))),
-            read.addr.eq(dealt >> log2(self.per_beat)),
-            self.instruction.eq(read.data.word_select(dealt & (self.per_beat - 1), INSTRUCTION_BITS)),
+            read.addr.eq(ahead >> log2(self.per_beat)),
+            following.eq(read.data.word_select(ahead & (self.per_beat - 1), INSTRUCTION_BITS)),
         ]
         with m.FSM():
             with m.State("IDLE"):
+                m.d.sync += [left.eq(self.count), here.eq(self._batch_of(self.count))]
+                m.d.sync += [address.eq(self.address), beat.eq(0), ahead.eq(0)]
                 with m.If(self.start & (self.count != 0)):
-                    m.d.sync += [left.eq(self.count), address.eq(self.address), beat.eq(0)]
                     m.next = "REQUEST"
             with m.State("REQUEST"):
                 m.d.comb += self.request_valid.eq(1)
                 with m.If(self.request_ready):
                     m.next = "RECEIVE"
             with m.State("RECEIVE"):
+                # The beat that ends a short burst may be the first instruction's own.
+                m.d.comb += following.eq(
+                    Cat(
+                        Mux(beat == part, self.data, read.data.word_select(part, self.bus_bits))
+                        for part in range(self.beats)
+                    )
+                )
                 with m.If(self.data_valid):
                     m.d.sync += beat.eq(beat + 1)
                     with m.If(beat + 1 == wanted):
-                        m.d.sync += [beat.eq(0), dealt.eq(0)]
+                        m.d.sync += [beat.eq(0), ahead.eq(1)]
+                        m.d.comb += takes.eq(1)
+                        m.d.sync += [left.eq(left - here), address.eq(address + here * INSTRUCTION_BYTES)]
                         m.next = "DEAL"
             with m.State("DEAL"):
-                self._deal(m, ready)
+                m.d.comb += [dealing.eq(1), takes.eq(ready)]
                 with m.If(ready):
-                    m.d.sync += dealt.eq(dealt + 1)
-                    with m.If(dealt + 1 == here):
-                        m.d.sync += [left.eq(left - here), address.eq(address + here * INSTRUCTION_BYTES)]
+                    m.d.sync += ahead.eq(ahead + 1)
+                    with m.If(ahead == here):
                         m.next = "NEXT"
             with m.State("NEXT"):
+                m.d.sync += [here.eq(self._batch_of(left)), ahead.eq(0)]
                 with m.If(left == 0):
                     m.next = "IDLE"
                 with m.Else():
                     m.next = "REQUEST"
         return m
 
-    def _deal(self, m: Module, ready: Signal) -> None:
-        """Offer the instruction to the module it is for; ``ready`` says that it is taken or skipped."""
-        opcode, memory_type = self.instruction[:3], self.instruction[7:10]
-        to_load = (opcode == Opcode.LOAD) & ((memory_type == Memory.INP) | (memory_type == Memory.WGT))
-        to_store = opcode == Opcode.STORE
-        to_compute = (opcode == Opcode.GEMM) | (opcode == Opcode.ALU) | (opcode == Opcode.FINISH)
+    def _batch_of(self, left: Value) -> Value:
+        """How many of the instructions left are read at once."""
+        return Mux(left < self.batch, left, self.batch)
+
+    def _deal(self, m: Module, following: Signal, *, takes: Signal, dealing: Signal) -> Value:
+        """Offer an instruction to the module it is for; returns whether it is taken there, or skipped.
+
+        Both are in registers, filled as one ``takes`` the following, since much waits for an offer.
+        """
+        opcode, memory_type = following[:3], following[7:10]
+        is_load = opcode == Opcode.LOAD
+        for_load = (memory_type == Memory.INP) | (memory_type == Memory.WGT)
         for_compute = (
             (memory_type == Memory.UOP) | (memory_type == Memory.ACC) | (memory_type == Memory.ACC_8BIT)
         )
-        to_compute |= (opcode == Opcode.LOAD) & for_compute
-        unknown = ~(to_load | to_store | to_compute)
-        m.d.comb += ready.eq(unknown)
-        m.d.sync += self.error.eq(unknown)
-        for name, mine in zip(MODULES, (to_load, to_compute, to_store), strict=True):
-            m.d.comb += getattr(self, f"{name}_valid").eq(mine)
-            with m.If(mine):
-                m.d.comb += ready.eq(getattr(self, f"{name}_ready"))
+        computes = (opcode == Opcode.GEMM) | (opcode == Opcode.ALU) | (opcode == Opcode.FINISH)
+        whose = (is_load & for_load, computes | (is_load & for_compute), opcode == Opcode.STORE)
+        its = [Signal(name=f"for_{name}") for name in MODULES]
+        with m.If(takes):
+            m.d.sync += [self.instruction.eq(following), Cat(its).eq(Cat(whose))]
+        for name, mine in zip(MODULES, its, strict=True):
+            m.d.comb += getattr(self, f"{name}_valid").eq(dealing & mine)
+        m.d.sync += self.error.eq(dealing & ~Cat(its).any())
+        return Cat(
+            ~mine | getattr(self, f"{name}_ready") for name, mine in zip(MODULES, its, strict=True)
+        ).all()

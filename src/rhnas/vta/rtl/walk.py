@@ -62,32 +62,37 @@ class Walk(wiring.Component):
         running, idle_half = Signal(), Signal()
         outer, inner = Signal(ITERATION_BITS), Signal(ITERATION_BITS)
         uop = Signal.like(self.uop_index)
-        last_uop, last_inner = Signal(), Signal()
+        last_uop, last_inner, last_outer = Signal(), Signal(), Signal()
         last, step = Signal(), Signal()
-        # Fields are stable from ``start`` on, the first step is a cycle later.
-        ends = [
-            delayed(m, (count - 1)[: len(count)]) for count in (self.uop_end, self.iter_in, self.iter_out)
-        ]
+        # Fields are stable from ``start`` on, the first step is a cycle later. Whether a count of the loop
+        # is at its end is known with the count, from the one before.
+        last_index = delayed(m, (self.uop_end - 1)[: len(self.uop_end)])
+        one_inner, one_outer = self.iter_in == 1, self.iter_out == 1
+        inner_is_one = delayed(m, one_inner)
+        before_last = [delayed(m, (count - 2)[:ITERATION_BITS]) for count in (self.iter_in, self.iter_out)]
         m.d.comb += [
             self.uop_index.eq(uop),
             step.eq(running & ~idle_half),
-            last_uop.eq(uop == ends[0]),
-            last_inner.eq(inner == ends[1]),
-            last.eq(last_uop & last_inner & (outer == ends[2])),
+            last_uop.eq(uop == last_index),
+            last.eq(last_uop & last_inner & last_outer),
         ]
         # What the loop starts with is taken in whenever none runs, since ``start`` comes late in its cycle.
         with m.If(~running):
             m.d.sync += [running.eq(self.start), idle_half.eq(0)]
             m.d.sync += [uop.eq(self.uop_begin), outer.eq(0), inner.eq(0)]
+            m.d.sync += [last_inner.eq(one_inner), last_outer.eq(one_outer)]
         with m.Else():
             m.d.sync += idle_half.eq(self.halved & ~idle_half)
             with m.If(step):
                 m.d.sync += [
                     running.eq(~last),
                     uop.eq(Mux(last_uop, self.uop_begin, uop + 1)),
-                    inner.eq(Mux(last_uop, Mux(last_inner, 0, inner + 1), inner)),
-                    outer.eq(outer + (last_uop & last_inner)),
                 ]
+                with m.If(last_uop):
+                    at_last = Mux(last_inner, inner_is_one, inner == before_last[0])
+                    m.d.sync += [inner.eq(Mux(last_inner, 0, inner + 1)), last_inner.eq(at_last)]
+                    with m.If(last_inner):
+                        m.d.sync += [outer.eq(outer + 1), last_outer.eq(outer == before_last[1])]
         m.d.sync += [
             self.valid.eq(delayed(m, step, WALK_CYCLES - 1)),
             self.last.eq(delayed(m, step & last, WALK_CYCLES - 1)),
