@@ -43,8 +43,6 @@ TOO_LARGE = re.compile(
 """nextpnr's words for a design that the part has no room for."""
 ESTIMATE = re.compile(r"Max frequency for clock.*: ([\d.]+) MHz")
 ROUND = re.compile(r"iter=(\d+) .*overused=(\d+)")
-TARGET = re.compile(r'"target_freq": "[^"]*"')
-"""In a placed design; it overrules the option."""
 
 Tell = Callable[[str], None]
 """Gets what is being done, in a few words."""
@@ -116,12 +114,15 @@ def route_placed(placed: Path, kept: Path, part: str, options: list[str], tell: 
 
 def _routed(design: Path, target_mhz: float, part: str, options: list[str]) -> dict[str, Any] | None:
     """The report of the design routed for a clock; None if it gets nowhere."""
-    text, found = TARGET.subn(f'"target_freq": "{target_mhz * 1e6:.6f}"', design.read_text(), count=1)
-    if not found:
-        raise ToolFailedError("nextpnr's placed design must hold its clock", got="none")
+    content = json.loads(design.read_text())
+    for module in content["modules"].values():
+        # What the design was placed with overrules options. It comes with its ports, which out of context
+        # have no pins, and which nextpnr does not take back from a large design.
+        module.get("settings", {})["target_freq"] = f"{target_mhz * 1e6:.6f}"
+        module["ports"] = {}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        (work / "placed.json").write_text(text)
+        (work / "placed.json").write_text(json.dumps(content))
         given = [ROUTER, "--no-pack", "--no-place", "--json=placed.json"]
         try:
             return _run(work, part, [*options, *given], patience())[0]
