@@ -11,7 +11,7 @@ from rhnas.errors import ToolFailedError
 from rhnas.files import read_json
 from rhnas.vta import nextpnr
 from rhnas.vta.fpga import LFE5U_85F
-from rhnas.vta.nextpnr import PATIENCE, TOO_LARGE, place_netlist, route_placed
+from rhnas.vta.nextpnr import FIRST_PATIENCE, MANY, PATIENCE, TOO_LARGE, place_netlist, route_placed
 from rhnas.vta.place import critical_path
 from rhnas.vta.rtl.emit import module_verilog
 from rhnas.vta.rtl.tokens import TokenQueue
@@ -66,14 +66,29 @@ def test_a_clock_out_of_reach_is_given_up_for_a_lower_one(placed, tmp_path, monk
     assert reached == [f"{part * estimate:.1f}" for part in (3.0, 0.5)]
 
 
-def test_the_router_is_stopped_when_conflicts_do_not_become_fewer():
+def rounds_before_stop(conflicts):
+    """How many rounds of so many conflicts the router may do."""
     watch = nextpnr.patience()
-    rounds = [9, 5, *[5, 7] * (PATIENCE // 2 - 1), 4, *[4] * (PATIENCE - 1)]
-    for number, conflicts in enumerate(rounds, 1):
-        watch(f"Info:     iter={number} wires=7 overused={conflicts} overuse=8 tmgfail=1 archfail=NA")
-    watch("Info: another line")
-    with pytest.raises(nextpnr.StuckError):
-        watch(f"Info:     iter={len(rounds) + 1} wires=7 overused=4 overuse=4 tmgfail=1 archfail=NA")
+    for number, count in enumerate(conflicts, 1):
+        try:
+            watch(f"Info:     iter={number} wires=7 overused={count} overuse=8 tmgfail=1 archfail=NA")
+            watch("Info: another line")
+        except nextpnr.StuckError:
+            return number
+    return None
+
+
+def test_the_router_is_stopped_when_conflicts_do_not_become_fewer():
+    assert rounds_before_stop([9, 5, *[5, 7] * PATIENCE]) == 2 + PATIENCE
+    assert rounds_before_stop([9, 5, *[5, 7] * 15, 4, *[4] * PATIENCE]) == 33 + PATIENCE
+    assert rounds_before_stop([9, 5, *[5, 7] * 15, 4, *[4] * 30, 3, 0]) is None
+
+
+def test_many_conflicts_must_become_fewer_soon():
+    many = [70_000 * 0.8**number for number in range(20)]
+    assert rounds_before_stop([int(count) for count in many]) is None
+    assert rounds_before_stop([int(count) for count in many[:12]] + [6_000] * 20) == 12 + FIRST_PATIENCE
+    assert rounds_before_stop([MANY - 1] * PATIENCE) is None
 
 
 @pytest.mark.hardware

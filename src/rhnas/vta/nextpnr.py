@@ -30,6 +30,9 @@ REACHES = (0.97, 0.9, 0.8)
 PATIENCE = 40
 """Rounds without fewer conflicts than ever before, then the router is stopped. Those that ended well had 26
 at most."""
+MANY, FIRST_PATIENCE = 500, 15
+"""While there are so many conflicts, a tenth of them must go in as many rounds. Routings that ended well more
+than halved them; one that did not took half an hour to show it."""
 
 ROUTER = "--router=router2"
 """router1 did not end on a 16x16 array."""
@@ -42,7 +45,7 @@ TOO_LARGE = re.compile(
 )
 """nextpnr's words for a design that the part has no room for."""
 ESTIMATE = re.compile(r"Max frequency for clock.*: ([\d.]+) MHz")
-ROUND = re.compile(r"iter=(\d+) .*overused=(\d+)")
+ROUND = re.compile(r"iter=\d+ .*overused=(\d+)")
 
 Tell = Callable[[str], None]
 """Gets what is being done, in a few words."""
@@ -131,17 +134,16 @@ def _routed(design: Path, target_mhz: float, part: str, options: list[str]) -> d
 
 
 def patience() -> Callable[[str], None]:
-    """Raises when ``PATIENCE`` rounds of the router have had no fewer conflicts than any before."""
-    fewest, at = -1, 0
+    """Raises ``StuckError`` when the lines it gets say that the router's conflicts do not become fewer."""
+    conflicts: list[int] = []
 
     def watch(line: str) -> None:
-        nonlocal fewest, at
         if (found := ROUND.search(line)) is None:
             return
-        number, conflicts = int(found[1]), int(found[2])
-        if fewest < 0 or conflicts < fewest:
-            fewest, at = conflicts, number
-        elif number - at >= PATIENCE:
+        conflicts.append(int(found[1]))
+        last, before = conflicts[-1], conflicts[:-FIRST_PATIENCE]
+        rests = before and last >= MANY and last > 0.9 * before[-1]
+        if rests or min(conflicts[:-PATIENCE], default=last + 1) <= min(conflicts[-PATIENCE:]):
             raise StuckError
 
     return watch

@@ -15,7 +15,16 @@ from rhnas.files import cache_folder, read_json, write_atomically, write_json
 from rhnas.tools import FIX, find_tool
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.fpga import LFE5U_85F
-from rhnas.vta.nextpnr import DEVICES, MARGIN, PATIENCE, REACHES, Tell, place_netlist, route_placed
+from rhnas.vta.nextpnr import (
+    DEVICES,
+    FIRST_PATIENCE,
+    MARGIN,
+    PATIENCE,
+    REACHES,
+    Tell,
+    place_netlist,
+    route_placed,
+)
 from rhnas.vta.synthesize import COLLISIONS
 from rhnas.vta.yosys import run_tool
 
@@ -124,7 +133,7 @@ def place(
     _, tool = find_tool("nextpnr-ecp5")
     options = [f"--speed={speed_grade}", f"--seed={seed}"]
     placed = folder / _report_name(netlist.stem, tool, part, *options)
-    kept = folder / _report_name(placed.name, MARGIN, REACHES, PATIENCE) if routed else placed
+    kept = folder / _report_name(placed.name, MARGIN, REACHES, PATIENCE, FIRST_PATIENCE) if routed else placed
     if not kept.exists():
         if not placed.exists():
             place_netlist(netlist, placed, part, options, tell)
