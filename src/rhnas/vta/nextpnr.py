@@ -24,7 +24,7 @@ from rhnas.vta.yosys import run_tool
 DEVICES = {LFE5U_85F.name: ("--85k", "CABGA756")}
 """nextpnr's option and the largest package of each part."""
 MARGIN = 1.03
-"""The router aims this far above the clock asked for: the delays it reckons with are up to 2.5% too short."""
+"""The router aims this far above the clock asked for: the delays it reckons with are somewhat too short."""
 REACHES = (0.97, 0.9, 0.8)
 """Parts of the placed design's estimated clock that the router tries to keep, one after another."""
 PATIENCE = 40
