@@ -77,7 +77,7 @@ def place_netlist(netlist: Path, kept: Path, part: str, options: list[str], tell
         report, printed = _run(work, part, [*options, *given])
         # The report knows the clocks of routed designs only; the last estimate is that of the placed one.
         report["fmax"] = {"clk": {"achieved": float(ESTIMATE.findall(printed)[-1])}}
-        write_atomically(_design(kept), (work / "placed.json").read_bytes())
+        write_atomically(placed_design(kept), (work / "placed.json").read_bytes())
     write_json(kept, report)
 
 
@@ -99,12 +99,12 @@ def route_placed(placed: Path, kept: Path, part: str, options: list[str], tell: 
     targets = [min(MARGIN * CLOCK_MHZ, reach * estimate) for reach in REACHES]
     for target in dict.fromkeys(targets):
         tell(f"routing for {target:.1f} MHz, {estimate:.1f} by the placement's estimate")
-        report = _routed(_design(placed), target, part, [*options, LATE_ARCS])
+        report = _routed(placed_design(placed), target, part, [*options, LATE_ARCS])
         if report is not None:
             break
     else:
         tell("routing for no clock")
-        report = _routed(_design(placed), targets[-1], part, options)
+        report = _routed(placed_design(placed), targets[-1], part, options)
         if report is None:
             raise ToolFailedError(
                 f"the design must be routable on {part}",
@@ -112,7 +112,7 @@ def route_placed(placed: Path, kept: Path, part: str, options: list[str], tell: 
                 fix="another seed, smaller buffers or a smaller array",
             )
     write_json(kept, {**report, "seconds": round(report["seconds"] + before["seconds"], 1)})
-    _design(placed).unlink()
+    placed_design(placed).unlink()
 
 
 def _routed(design: Path, target_mhz: float, part: str, options: list[str]) -> dict[str, Any] | None:
@@ -173,5 +173,6 @@ def _run(
     return {**report, "seconds": round(time.perf_counter() - started, 1)}, printed
 
 
-def _design(report: Path) -> Path:
+def placed_design(report: Path) -> Path:
+    """Where the placed design of a report of ``place_netlist`` lies until it is routed."""
     return report.with_name(report.name.replace(".report.json", ".json"))

@@ -23,6 +23,7 @@ from rhnas.vta.nextpnr import (
     REACHES,
     Tell,
     place_netlist,
+    placed_design,
     route_placed,
 )
 from rhnas.vta.synthesize import COLLISIONS
@@ -135,7 +136,7 @@ def place(
     placed = folder / _report_name(netlist.stem, tool, part, *options)
     kept = folder / _report_name(placed.name, MARGIN, REACHES, PATIENCE, FIRST_PATIENCE) if routed else placed
     if not kept.exists():
-        if not placed.exists():
+        if not placed.exists() or (routed and not placed_design(placed).exists()):
             place_netlist(netlist, placed, part, options, tell)
         if routed:
             route_placed(placed, kept, part, options, tell)
