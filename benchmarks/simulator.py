@@ -81,12 +81,8 @@ def run_rtl(config: AcceleratorConfig) -> None:
         ValueError: It takes other cycles than the simulator, or ends with an error.
     """
     program = layer(config)
-    code = program.instructions.astype("<u8").view(np.uint8).reshape(-1)
-    dram = np.zeros(CODE_ADDRESS + len(code) + (1 << 16), dtype=np.uint8)
-    for address, content in [(s.address, s.content) for s in program.segments] + [(CODE_ADDRESS, code)]:
-        dram[address : address + len(content)] = content
-    bases = {f"{memory}_base": base for memory, base in program.bases.items()}
-    registers = {"count": len(program.instructions), "address": CODE_ADDRESS, **bases}
+    dram = program.in_memory(CODE_ADDRESS, CODE_ADDRESS + program.instructions.nbytes + (1 << 16))
+    registers = program.registers(CODE_ADDRESS)
     model = RtlModel(config)
     run = model.run(dram, registers=registers)
     expected = RtlRun(cycles=simulate(program, timing="rhnas").cycles, status=0)

@@ -15,6 +15,7 @@ from rhnas.quantized import QuantizedNetwork
 from rhnas.toolchain import Toolchain
 from rhnas.verify import Checks, proven, verify
 from rhnas.vta.realize import VtaRealization, VtaToolchain
+from tests.tools import needs_verilator
 
 FEW = Checks(images=3)
 
@@ -252,12 +253,9 @@ def tiny_accelerator(directory: Path) -> None:
 
 
 @pytest.mark.hardware
+@needs_verilator
 def test_the_generated_verilog_gives_the_same_scores_in_the_same_cycles(search: Path, capsys):
     pytest.importorskip("amaranth", reason="the hardware extra is not installed")
-    from tests.vta.rtl.test_accelerator import tools_are_there
-
-    if not tools_are_there():
-        pytest.skip("Verilator or g++ is not installed")
     tiny_accelerator(search)
     code, said = call(capsys, "verify", str(search), "--images", "2", "--rtl")
     assert code == 0

@@ -1,8 +1,5 @@
 """A placed design is routed for a clock it can reach, and what has no room says so in nextpnr's words."""
 
-import shutil
-from importlib.util import find_spec
-
 import pytest
 
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
@@ -16,12 +13,7 @@ from rhnas.vta.place import critical_path
 from rhnas.vta.rtl.emit import module_verilog
 from rhnas.vta.rtl.tokens import TokenQueue
 from rhnas.vta.yosys import run_tool
-
-tools_are_there = all(
-    find_spec(f"yowasp_{name.replace('-', '_')}") is not None or shutil.which(name) is not None
-    for name in ("yosys", "nextpnr-ecp5")
-)
-needs_nextpnr = pytest.mark.skipif(not tools_are_there, reason="Yosys or nextpnr-ecp5 is not installed")
+from tests.tools import needs_nextpnr
 
 
 def netlist_of(verilog, folder):

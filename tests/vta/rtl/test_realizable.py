@@ -18,7 +18,6 @@ from rhnas.vta.config import AcceleratorConfig
 from rhnas.vta.generate import generate
 from rhnas.vta.isa import INSTRUCTION_BYTES, Opcode, layout
 from rhnas.vta.lower.layer import compile_layer
-from rhnas.vta.program import BASES
 from rhnas.vta.rtl.fields import fields
 from rhnas.vta.rtl.walk import Walk
 from rhnas.vta.rules import CHAINABLE, STRUCTURAL
@@ -27,13 +26,14 @@ from rhnas.vta.spaces import VTA_INTEL, VTA_WIDE
 from rhnas.vta.uops import uop_layout
 from rhnas.vta.verilate import RtlModel
 from rhnas.workload import LayerKind
+from tests.tools import needs_verilator
 from tests.vta.lower.random_networks import small_network
 from tests.vta.lower.test_compile import MODEL
 from tests.vta.lower.test_network import compiled_for
 
 from .designs import all_pairs, one_per_word
 from .streams import DRAM_BYTES, random_program
-from .test_accelerator import needs_tools, run_rtl
+from .test_accelerator import run_rtl
 
 SPACES = [pytest.param(space, id=space.name) for space in (VTA_INTEL, VTA_WIDE)]
 MACS, SAMPLE = 4_096, 112
@@ -201,22 +201,17 @@ def chains(config):
 
 def computes_right(model, program):
     """A compiled program leaves what the golden model says, in the simulator's cycles."""
-    code = program.instructions.astype("<u8").view(np.uint8).reshape(-1)
-    parts = [(part.address, part.content) for part in program.segments]
     want = program.expected
-    ends = [at + len(content) for at, content in (*parts, (want.address, want.content))]
+    ends = [part.address + len(part.content) for part in (*program.segments, want)]
     place = -(-max(ends) // PAGE_BYTES) * PAGE_BYTES
-    memory = np.zeros(place + len(code) + PAGE_BYTES, np.uint8)
-    for at, content in (*parts, (place, code)):
-        memory[at : at + len(content)] = content
-    bases = {f"{name}_base": program.base(name) for name in BASES}
-    run = model.run(memory, registers={"count": len(program.instructions), "address": place, **bases})
+    memory = program.in_memory(place, place + program.instructions.nbytes + PAGE_BYTES)
+    run = model.run(memory, registers=program.registers(place))
     assert (run.status, run.cycles) == (0, simulate(program, timing="rhnas").cycles), model.config.name
     assert np.array_equal(memory[want.address :][: len(want.content)], want.content), model.config.name
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("number", range(SAMPLE))

@@ -16,8 +16,9 @@ from rhnas.vta.rtl.gemm import DOT_CYCLES, DotProducts, array_lane, dot_bits
 from rhnas.vta.rtl.target import GENERIC, Target, primitive_models, target_of
 from rhnas.vta.spaces import VTA_WIDE
 from rhnas.vta.verilate import RtlModel, build_model
+from tests.tools import needs_verilator
 
-from .test_accelerator import SMALL, compare, needs_tools
+from .test_accelerator import SMALL, compare
 
 LENGTH = 4
 HARNESS = """
@@ -59,7 +60,7 @@ def run_text(text, shared, others, folder):
 
 
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize(
     ("target", "hard"),
     [
@@ -101,7 +102,7 @@ def changed(text):
 
 @pytest.mark.slow
 @pytest.mark.hardware
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize(
     ("target", "settings"),
     [
@@ -132,7 +133,7 @@ def test_a_multiplier_that_is_set_otherwise_gives_other_products(target, setting
 @pytest.mark.slow
 @pytest.mark.hardware
 @pytest.mark.timeout(3_600)
-@needs_tools
+@needs_verilator
 @pytest.mark.parametrize("part", [XC7Z020, LFE5U_85F], ids=lambda part: part.family)
 def test_a_machine_of_multipliers_is_the_simulator_too(part):
     config = AcceleratorConfig(log_block_in=1, log_block_out=1, **SMALL)
