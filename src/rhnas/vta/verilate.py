@@ -30,8 +30,12 @@ MEMORY_LATENCY_CYCLES = 16
 """Default delay of the memory model (main ``VTAMemDPI.scala``, dpiDelay)."""
 RUNTIME = ("verilated", "verilated_threads")
 """Sources of Verilator's own that every model is linked with."""
-OPTIONS = ("--cc", "-O3", "--x-assign", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style")
-"""Of Verilator."""
+OPTIONS = (
+    *("--cc", "-O3", "--x-assign", "fast", "--noassert", "--inline-mult", "100"),
+    *("-Wno-fatal", "-Wno-lint", "-Wno-style"),
+)
+"""Of Verilator. Modules that repeat are functions of their own rather than copies of their text: a model
+compiles in less time and runs no slower."""
 FLAGS = ("-fPIC", "-std=gnu++20", "-fno-semantic-interposition", "-fno-plt")
 """Of the C++ compiler; the last two let a shared library's functions call each other directly."""
 LEVELS = ("-O0", "-O2")
