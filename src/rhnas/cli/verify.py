@@ -67,7 +67,7 @@ def _print(console: Console, entries: Mapping[str, Mapping[str, Any]]) -> None:
     console.print("cycles of one launch; exact: scores are the golden model's bit for bit")
     console.print(table)
     for name, entry in entries.items():
-        for line in (*_placed(entry), *_complaints(entry)):
+        for line in (*_synthesized(entry), *_placed(entry), *_complaints(entry)):
             console.print(f"{name}: {line}", markup=False, soft_wrap=True)
 
 
@@ -84,6 +84,16 @@ def _cells(entry: Mapping[str, Any]) -> list[str]:
         f"{entry['accuracy_int8']:.2%}",
         "-" if clock is None else f"{clock:.1f}",
     ]
+
+
+def _synthesized(entry: Mapping[str, Any]) -> list[str]:
+    """What the design takes of its part, by synthesis."""
+    synthesis = entry.get("synthesis") or {}
+    taken = [
+        f"{counts['used']:,} of {counts['available']:,} {name.replace('_', ' ')}"
+        for name, counts in synthesis.get("budget", {}).items()
+    ]
+    return [f"{', '.join(taken)} of {synthesis.get('part', 'its part')}, synthesized"] if taken else []
 
 
 def _placed(entry: Mapping[str, Any]) -> list[str]:
