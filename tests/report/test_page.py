@@ -200,6 +200,20 @@ def test_proof_shows_each_count_under_its_own_label(page):
     assert "7\u202f950+100" in proof
 
 
+def test_synthesis_shows_what_is_taken_of_what_the_part_has(page, result, tmp_path):
+    assert "Found together: synthesis" in page.text
+    directory = write_run(tmp_path, result)
+    budget = {"luts": {"used": 31984, "available": 70560}}
+    synthesis = {"accelerator": {"LOG_BATCH": 5}, "part": "xczu3eg", "luts": 31984, "flip_flops": 22752}
+    verified = VERIFY | {"schemes": {}, "synthesis": synthesis | {"budget": budget, "seconds": 7.1}}
+    (directory / "verify.json").write_text(json.dumps(verified))
+    text = Page(page_of(Run.load(directory))).text
+    assert "of xczu3eg" in text
+    assert "look-up tables31\u202f98470\u202f56045.33\u202f%" in text
+    assert "flip-flops22\u202f752––" in text
+    assert "LOG BATCH5" not in text
+
+
 def test_a_placement_shows_its_clock_what_limits_it_and_both_latencies(page):
     proof = page.text.split("Proof")[1]
     assert "Fmax 103.40\u202fMHz on LFE5U-85F, speed grade 8" in proof

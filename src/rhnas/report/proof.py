@@ -31,6 +31,8 @@ LAYERS_NOTE = (
     '<p class="note">An instruction belongs to the layer that issued it, a cycle in which two layers worked '
     "to the earlier one. Launch is what lies before the first and after the last layer.</p>"
 )
+RESOURCES = {"luts": "look-up tables", "flip_flops": "flip-flops", "dsps": "DSP", "bram_blocks": "block RAMs"}
+"""What the page calls what ``rhnas.vta.synthesize`` counts."""
 
 
 def proof(run: Run) -> str:
@@ -173,12 +175,19 @@ def _latencies(values: Mapping[str, Any]) -> str:
 
 
 def _synthesis(title: str, values: Mapping[str, Any]) -> str:
-    rows = (
-        f'<tr><th scope="row">{escape(key)}</th><td class="n">{written}</td></tr>'
-        for key, written in _leaves(values)
-    )
-    totals = table(("resource", f"used<br>{badge('synthesized')}"), rows, caption=f"{title}: synthesis")
-    return totals + "".join(_parts(values))
+    """What the design takes of each resource, what its part has, and its modules."""
+    rows = []
+    for key in values:
+        used, available = number(values, key), number(values, "budget", key, "available")
+        if used is not None and key != "seconds":
+            share = used / available if available else None
+            cells = f"{_counted(used)}{_counted(available)}"
+            cells += cell(share, None if share is None else percent(share))
+            name = RESOURCES.get(key, key.replace("_", " "))
+            rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    part = escape(str(values.get("part") or "no part in particular"))
+    headings = ("resource", f"used<br>{badge('synthesized')}", f"of {part}", "share")
+    return table(headings, rows, caption=f"{title}: synthesis") + "".join(_parts(values))
 
 
 def _parts(values: Mapping[str, Any]) -> Iterator[str]:
@@ -196,16 +205,3 @@ def _part(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return cell(value, integer(value) if float(value).is_integer() else significant(value))
     return f'<th scope="row">{escape(str(value))}</th>'
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key} ")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield (
-                f"{prefix}{key.replace('_', ' ')}",
-                integer(value) if float(value).is_integer() else significant(value),
-            )
-        elif value is not None and not isinstance(value, list):
-            yield f"{prefix}{key.replace('_', ' ')}", escape(str(value))
