@@ -81,9 +81,10 @@ def test_the_card_is_drawn_twice_as_large(run_directory):
 
 def test_the_card_tells_ratios_accuracy_and_how(run_directory, result):
     text = " ".join(ET.fromstring(card_of(Run.load(run_directory))).itertext())
-    for key in ("latency", "energy", "edp"):
+    for key, name in (("latency", "latency"), ("energy", "energy"), ("edp", "energy × delay")):
         ratio = result["ratios"][key]
         assert f"{max(ratio, 1 / ratio):.3g}" in text
+        assert f"{'lower' if ratio >= 1 else 'higher'} {name}" in text
     assert f"{100 * result['found']['accuracy']:.2f}" in text
     assert "modelled" in text
 

@@ -205,13 +205,17 @@ def test_synthesis_shows_what_is_taken_of_what_the_part_has(page, result, tmp_pa
     directory = write_run(tmp_path, result)
     budget = {"luts": {"used": 31984, "available": 70560}}
     synthesis = {"accelerator": {"LOG_BATCH": 5}, "part": "xczu3eg", "luts": 31984, "flip_flops": 22752}
-    verified = VERIFY | {"schemes": {}, "synthesis": synthesis | {"budget": budget, "seconds": 7.1}}
+    verified = VERIFY | {
+        "schemes": {},
+        "synthesis": synthesis | {"budget": budget, "seconds": 7.1, "tool": "Yosys 7"},
+    }
     (directory / "verify.json").write_text(json.dumps(verified))
     text = Page(page_of(Run.load(directory))).text
     assert "of xczu3eg" in text
     assert "look-up tables31\u202f98470\u202f56045.33\u202f%" in text
     assert "flip-flops22\u202f752––" in text
     assert "LOG BATCH5" not in text
+    assert "synthesis by Yosys 7" in text
 
 
 def test_a_placement_shows_its_clock_what_limits_it_and_both_latencies(page):

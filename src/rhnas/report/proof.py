@@ -185,9 +185,10 @@ def _synthesis(title: str, values: Mapping[str, Any]) -> str:
             cells += cell(share, None if share is None else percent(share))
             name = RESOURCES.get(key, key.replace("_", " "))
             rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    part = escape(str(values.get("part") or "no part in particular"))
-    headings = ("resource", f"used<br>{badge('synthesized')}", f"of {part}", "share")
-    return table(headings, rows, caption=f"{title}: synthesis") + "".join(_parts(values))
+    part, tool = (escape(str(values.get(key) or "")) for key in ("part", "tool"))
+    headings = ("resource", f"used<br>{badge('synthesized')}", f"of {part}" if part else "available", "share")
+    caption = f"{title}: synthesis by {tool}" if tool else f"{title}: synthesis"
+    return table(headings, rows, caption=caption) + "".join(_parts(values))
 
 
 def _parts(values: Mapping[str, Any]) -> Iterator[str]:

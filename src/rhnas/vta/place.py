@@ -18,6 +18,7 @@ from rhnas.vta.fpga import LFE5U_85F
 from rhnas.vta.nextpnr import (
     DEVICES,
     FIRST_PATIENCE,
+    MANY,
     MARGIN,
     PATIENCE,
     REACHES,
@@ -134,7 +135,11 @@ def place(
     _, tool = find_tool("nextpnr-ecp5")
     options = [f"--speed={speed_grade}", f"--seed={seed}"]
     placed = folder / _report_name(netlist.stem, tool, part, *options)
-    kept = folder / _report_name(placed.name, MARGIN, REACHES, PATIENCE, FIRST_PATIENCE) if routed else placed
+    kept = (
+        folder / _report_name(placed.name, MARGIN, REACHES, PATIENCE, MANY, FIRST_PATIENCE)
+        if routed
+        else placed
+    )
     if not kept.exists():
         if not placed.exists() or (routed and not placed_design(placed).exists()):
             place_netlist(netlist, placed, part, options, tell)
