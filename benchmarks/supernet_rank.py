@@ -12,6 +12,9 @@ search is resumed from its last epoch:
               is taken to cost ``--full-epochs`` epochs, timed here; the expected best of so many draws
               follows from the table.
 
+``--stages fbnet darts`` runs these alone, so that another core can run the rest beside them in the same
+``--work``; the table is printed by the call that finds all of them.
+
 ``--smoke`` is all of it on a few hundred pictures, to see that it runs; its figures mean nothing.
 """
 
@@ -87,11 +90,12 @@ class Bench:
         self.folder: Path = arguments.work
 
     def result(self) -> dict[str, Any]:
-        """Whatever is missing is run."""
-        found = {"supernet": self._stage("supernet", self._supernet)}
-        for name in STRATEGIES:
-            found[name] = self._stage(name, partial(self._search, name))
-        found["random"] = self._stage("random", lambda: self._random(found))
+        """What was asked for, and is missing, is run; without ``random`` where a search is not there yet."""
+        runs: dict[str, Callable[[], dict[str, Any]]] = {"supernet": self._supernet}
+        runs |= {name: partial(self._search, name) for name in STRATEGIES}
+        found = {name: self._stage(name, runs[name]) for name in self.given.stages}
+        if found.keys() == runs.keys():
+            found["random"] = self._stage("random", lambda: self._random(found))
         return found
 
     def _stage(self, name: str, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -102,7 +106,8 @@ class Bench:
         return read_json(path)
 
     def _supernet(self) -> dict[str, Any]:
-        search, seconds = self._searched("supernet", "dsnas", warmup=self.given.epochs)
+        epochs = self.given.supernet_epochs
+        search, seconds = self._searched("supernet", "dsnas", epochs, warmup=epochs)
         rng = Seeds(root=self.given.seed).child("networks").numpy()
         networks: dict[Architecture, None] = {}
         while len(networks) < self.given.networks:
@@ -120,19 +125,21 @@ class Bench:
         }
 
     def _search(self, name: str) -> dict[str, Any]:
-        search, seconds = self._searched(name, name, warmup=self.given.warmup)
+        search, seconds = self._searched(name, name, self.given.epochs, warmup=self.given.warmup)
         return {"seconds": seconds, **self._worth(self.space.key(search.strategy.derive()))}
 
     def _worth(self, key: str) -> dict[str, Any]:
         accuracy, rank = self.table.accuracy[key], self.table.rank(key)
         return {"network": key, "table_accuracy": accuracy, "rank": rank, "flops": self.table.flops[key]}
 
-    def _searched(self, stage: str, strategy: str, *, warmup: int) -> tuple[DifferentiableSearch, float]:
+    def _searched(
+        self, stage: str, strategy: str, epochs: int, *, warmup: int
+    ) -> tuple[DifferentiableSearch, float]:
         """A finished search, resumed from its last epoch, and the seconds it took."""
         seeds = Seeds(root=self.given.seed)
         settings = NasSettings(
             strategy=strategy,
-            epochs=self.given.epochs,
+            epochs=epochs,
             warmup=warmup,
             batch=self.given.batch,
             learning_rate=self.given.rate,
@@ -194,11 +201,13 @@ def show(found: dict[str, Any]) -> None:
 def arguments() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=20, help="of each strategy")
+    parser.add_argument("--supernet-epochs", type=int, default=20)
     parser.add_argument(
         "--warmup", type=int, default=5, help="epochs in which a strategy's alpha stands still"
     )
     parser.add_argument("--train", type=int, default=None, help="training pictures; all 45,000 if left out")
+    parser.add_argument("--validation", type=int, default=5000, help="pictures that score a network")
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--networks", type=int, default=NETWORKS)
@@ -210,11 +219,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/supernet-rank"), help="stages and checkpoints"
     )
+    stages = ("supernet", *STRATEGIES)
+    parser.add_argument("--stages", nargs="+", choices=stages, default=stages, help="all if left out")
     parser.add_argument("--out", type=Path, default=Path("results/supernet-rank.json"))
     parser.add_argument("--smoke", action="store_true")
     given = parser.parse_args()
     if given.smoke:
         given.epochs, given.warmup, given.train, given.networks = 2, 1, 192, 10
+        given.supernet_epochs, given.validation = 2, 100
         given.work, given.out = Path("runs/supernet-rank-smoke"), Path("runs/supernet-rank-smoke/result.json")
     return given
 
@@ -227,16 +239,18 @@ def main() -> None:
         Seeds(root=given.seed),
         picture=Macro.picture,
         train=given.train,
-        validation=100 if given.smoke else 5000,
+        validation=given.validation,
     )
     data = replace(data, train=data.train.to(given.device), validation=data.validation.to(given.device))
-    options = {key: str(value) for key, value in vars(given).items()}
+    options = {key: str(value) for key, value in vars(given).items() if key != "stages"}
     given.work.mkdir(parents=True, exist_ok=True)
     asked = given.work / "options.json"
     if asked.is_file() and read_json(asked) != options:
         raise SystemExit(f"{given.work} holds stages of other options; choose another --work")
     write_json(asked, options)
     found = Bench(given, data, Table()).result()
+    if "random" not in found:
+        return
     given.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(given.out, {"options": options, "provenance": provenance(), **found})
     show(found)
