@@ -33,7 +33,7 @@ ATTEMPTS = 50
 EXPLORING = 1.5
 """Temperature of the policy where its samples become candidates."""
 
-CLIMBS = 4
+CLIMBS = 8
 """Times that neighbours of each problem's best candidate become candidates."""
 
 LIMITED = 4 / 5
@@ -57,11 +57,11 @@ class LessonSettings:
 
     networks: int = 4
     settings: int = 36
-    weightings: int = 1
+    weightings: int = 3
     draws: int = 32
     temperature: float = 0.02
     enumerated: int = 1 << 13
-    explore: int = 4
+    explore: int = 8
     remembered: int = 1 << 9
 
     def __post_init__(self) -> None:

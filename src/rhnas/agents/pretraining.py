@@ -47,9 +47,9 @@ class PretrainSettings:
     """
 
     rounds: int = 24
-    steps: int = 300
+    steps: int = 1000
     batch: int = 256
-    hidden: int = 128
+    hidden: int = 256
     learning_rate: float = 2e-3
     gradient_norm: float = 1.0
     lessons: LessonSettings = field(default_factory=LessonSettings)
