@@ -22,6 +22,7 @@ import torch
 from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.features import search_context
 from rhnas.agents.ppo import PPOOnlyAgent, Rollout
+from rhnas.agents.registry import make_agent
 from rhnas.bench.alpha import Alpha, AlphaSettings, CostSide, LayerCosts
 from rhnas.bench.ledger import Budget, Ledger
 from rhnas.bench.problem import TabularProblem, benchmark_named
@@ -37,8 +38,13 @@ from rhnas.space import DesignBatch, FeasibleSet
 from rhnas.workload import FloatArray, IntArray
 
 BUDGET = Budget(lookups=60, designs=60)
+FEW = Budget(lookups=60, designs=10)
+"""Where a design is dear: what an agent knows beforehand should count."""
 MOST_PROPOSALS = 5_000
 """Where an agent without masks that does not find enough designs is given up."""
+
+POLICY = Path(__file__).parents[1] / "results" / "agents" / "vta.policy"
+"""Of the agent that has learnt the space."""
 
 Row = dict[str, Any]
 
@@ -142,6 +148,12 @@ def blind(search: Search) -> None:
     search.side.agent = Blind(search.side.agent)
 
 
+def learnt(search: Search) -> None:
+    """Put the agent that has learnt the space in the place of the one that begins with nothing."""
+    seeds = search.seeds.child("learnt")
+    search.side.agent = make_agent("pretrained", search.problem.designs, seeds, pretrained=str(POLICY))
+
+
 def sampled(search: Search) -> None:
     """Take alpha's exact expectation away."""
     search.alpha = SampledAlpha(search.ledger, search.settings, search.seeds.child("alpha"))
@@ -155,18 +167,19 @@ def played(
     kind: type[Search] = Search,
     change: Callable[[Search], None] = lambda _: None,
     run: Callable[[Search], None] = lambda search: search.together(),
+    budget: Budget = BUDGET,
 ) -> Row:
     """A joint search per accuracy; what its answer is above the judge's joint optimum."""
     judge = judge or problem
     ends, stops = [], []
     for threshold in problem.benchmark.thresholds:
-        ledger = Ledger(problem, threshold, BUDGET)
+        ledger = Ledger(problem, threshold, budget)
         search = kind(ledger, AlphaSettings(), "ppo", Seeds(root=seed).child(f"{threshold:g}"))
         change(search)
         run(search)
         best = yardstick(judge, threshold)
         ends.append(regret_of(answer(ledger), judge, best.regret))
-        until = search.settings.share * BUDGET.lookups
+        until = search.settings.share * budget.lookups
         told = [step.score for step in ledger.improvements(None) if step.lookups <= until]
         stops.append(best.regret(told[-1]) if told and judge is problem else np.inf)
     return {"end": float(np.mean(ends)), "stop": float(np.mean(stops))}
@@ -275,6 +288,14 @@ ABLATIONS: dict[str, dict[str, Variant]] = {
     "conditioned": {
         "conditioned": lambda world, seed: played(world.problem, seed),
         "blind": lambda world, seed: played(world.problem, seed, change=blind),
+    },
+    "learnt": {
+        "from nothing": lambda world, seed: played(world.problem, seed),
+        "has learnt the space": lambda world, seed: played(world.problem, seed, change=learnt),
+    },
+    "learnt-few": {
+        "from nothing": lambda world, seed: played(world.problem, seed, budget=FEW),
+        "has learnt the space": lambda world, seed: played(world.problem, seed, change=learnt, budget=FEW),
     },
     "exact-best-response": {
         "agent": lambda world, seed: played(world.problem, seed),

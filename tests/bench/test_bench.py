@@ -22,6 +22,7 @@ from rhnas.files import find_data
 from rhnas.networks.spaces.registry import network_space
 from rhnas.pareto import hypervolume
 from rhnas.seeds import Seeds
+from rhnas.space import DesignBatch
 from tests.bench.tiny import SPACE
 
 BUDGET = Budget(lookups=30, designs=20)
@@ -158,6 +159,26 @@ def test_a_resumed_bench_is_an_uninterrupted_one(tiny, tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="budget"):
         bench(plan(budget=Budget()), tmp_path / "cut", resume=True, progress=lambda *_: None)
     assert json.loads((tmp_path / "cut" / "digits-sizes.json").read_text())["schema"] == 1
+
+
+def test_runs_of_what_a_benchmark_was_before_are_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(playing.TabularProblem, "of", lambda _: tiny)
+    bench(plan(seeds=1), tmp_path, resume=False, progress=lambda *_: None)
+    kept = (tmp_path / "digits-sizes.jsonl").read_bytes()
+    for changed in (
+        replace(tiny, accuracy=tiny.accuracy + 0.5),
+        replace(
+            tiny,
+            reference=tiny.platform.cost_model(technology="horowitz45").evaluate(
+                DesignBatch.of(tiny.platform.default()), tiny.networks.layers
+            ),
+        ),
+    ):
+        monkeypatch.setattr(playing.TabularProblem, "of", lambda _, changed=changed: changed)
+        with pytest.raises(SettingsError, match="today's problem"):
+            bench(plan(seeds=1), tmp_path, resume=True, progress=lambda *_: None)
+    assert (tmp_path / "digits-sizes.jsonl").read_bytes() == kept
+    assert replace(tiny).fingerprint == tiny.fingerprint
 
 
 def test_unknown_names_are_answered_with_the_nearest():

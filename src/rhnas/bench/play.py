@@ -108,17 +108,18 @@ def bench(plan: Plan, folder: Path, *, workers: int = 1, resume: bool, progress:
         What stands in ``NAME.json``.
 
     Raises:
-        SettingsError: There are results already and ``resume`` is not set, or they are of another plan.
+        SettingsError: There are results already and ``resume`` is not set, or they are of another plan or of
+            what the benchmark was before its networks, designs or costs changed.
         DataError: The accuracy table is missing.
         RhnasError: A worker was killed; what is finished is kept.
     """
-    journal = Journal(folder / f"{plan.benchmark}.jsonl", plan)
+    problem = TabularProblem.of(benchmark_named(plan.benchmark))
+    journal = Journal(folder / f"{plan.benchmark}.jsonl", plan, problem)
     journal.open(resume=resume or not journal.path.exists())
     # Seed by seed, so that an early end leaves every scheme with the same seeds.
     todo = sorted((unit for unit in plan.units if unit not in journal.rows), key=lambda unit: unit[1])
     total = len(plan.units)
     progress(total - len(todo), total)
-    problem = TabularProblem.of(benchmark_named(plan.benchmark))
     for row in _played(problem, plan, todo, workers):
         journal.append(row)
         progress(len(journal.rows), total)
@@ -159,18 +160,20 @@ class Journal:
     Args:
         path: The file.
         plan: Only units of this plan's budget are taken up.
+        problem: Only units of the very same networks, designs and costs are.
     """
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: Path, plan: Plan, problem: TabularProblem) -> None:
         self.path = path
         self.rows: dict[tuple[str, int], Row] = {}
-        self._budget = asdict(plan.budget)
+        self._of = {"budget": asdict(plan.budget), "problem": problem.fingerprint}
 
     def open(self, *, resume: bool) -> None:
         """Read what is there; a line cut off by a kill is dropped.
 
         Raises:
-            SettingsError: There is something and it is not to be resumed, or it is of another budget.
+            SettingsError: There is something and it is not to be resumed, or it is of another budget or of
+                another problem.
         """
         if not resume:
             raise SettingsError(
@@ -186,10 +189,11 @@ class Journal:
                 row = json.loads(line)
             except ValueError:
                 continue
-            if row.pop("budget") != self._budget:
-                raise SettingsError(
-                    f"{self.path} must be of the budget asked for", got="another", fix="choose another --out"
-                )
+            for name, wanted in self._of.items():
+                if row.pop(name, None) != wanted:
+                    raise SettingsError(
+                        f"{self.path} must be of today's {name}", got="another", fix="choose another --out"
+                    )
             self.rows[row["scheme"], row["seed"]] = row
             lines.append(line)
         self.path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -198,7 +202,7 @@ class Journal:
         """Keep a finished unit."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({**row, "budget": self._budget}, allow_nan=False) + "\n")
+            stream.write(json.dumps({**row, **self._of}, allow_nan=False) + "\n")
         self.rows[row["scheme"], row["seed"]] = row
 
 

@@ -5,6 +5,7 @@ Legend: N networks, B feasible designs, L distinct layers, D decisions.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -241,6 +242,14 @@ class TabularProblem:
     def contenders(self) -> IntArray:
         """Designs that are not dominated by another one, (contenders,)."""
         return self.pairs.contenders(self.weights)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the networks, their accuracies, the designs, and what they cost; runs of two do not compare."""
+        designs = np.packbits(self.designs.allowed).tobytes()
+        costs = np.concatenate([self.best[0], self.reference_scores]).round(4) + 0.0  # the last digits vary
+        tables = self.options.tobytes() + self.accuracy.round(4).tobytes() + costs.tobytes()
+        return hashlib.sha256(designs + tables).hexdigest()[:16]
 
     def places(self, designs: IntArray) -> IntArray:
         """Positions in ``designs.flat`` of designs int64 (B, choices), int64 (B,)."""
