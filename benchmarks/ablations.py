@@ -43,9 +43,6 @@ FEW = Budget(lookups=60, designs=10)
 MOST_PROPOSALS = 5_000
 """Where an agent without masks that does not find enough designs is given up."""
 
-POLICY = Path(__file__).parents[1] / "results" / "agents" / "vta.policy"
-"""Of the agent that has learnt the space."""
-
 Row = dict[str, Any]
 
 
@@ -151,7 +148,7 @@ def blind(search: Search) -> None:
 def learnt(search: Search) -> None:
     """Put the agent that has learnt the space in the place of the one that begins with nothing."""
     seeds = search.seeds.child("learnt")
-    search.side.agent = make_agent("pretrained", search.problem.designs, seeds, pretrained=str(POLICY))
+    search.side.agent = make_agent("pretrained", search.problem.designs, seeds)
 
 
 def sampled(search: Search) -> None:

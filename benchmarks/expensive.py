@@ -1,6 +1,6 @@
 """Agents where an evaluation is expensive: a network is compiled and simulated on every design asked for.
 
-Run ``python benchmarks/expensive.py --policy results/agents/vta.policy``. The score is EDP: simulated cycles
+Run ``python benchmarks/expensive.py``. The score is EDP: simulated cycles
 of the whole program times the energy of the mappings that it was compiled with. Networks are drawn from
 spaces that no policy was taught, on chips with budgets; every design can run whole networks. The optimum is
 unknown: gaps are above the best design that any agent found with any seed.
@@ -22,6 +22,7 @@ import numpy as np
 from rhnas.agents.base import SearchContext
 from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.features import search_context
+from rhnas.agents.policy_file import shipped
 from rhnas.agents.registry import make_agent
 from rhnas.files import write_json
 from rhnas.networks.spaces.registry import network_space
@@ -168,7 +169,9 @@ def report(name: str, runs: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Play what is not finished, print the tables, write them as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--policy", type=Path, required=True, help="what rhnas pretrain wrote for vta")
+    parser.add_argument(
+        "--policy", type=Path, default=shipped("vta"), help="what rhnas pretrain wrote for vta"
+    )
     parser.add_argument("--problems", nargs="*", default=list(CHIPS), choices=CHIPS)
     parser.add_argument("--agents", nargs="*", default=list(AGENTS), choices=AGENTS)
     parser.add_argument("--seeds", type=int, default=5)

@@ -1,9 +1,10 @@
 """How near a pretrained agent answers for networks and chips it never saw, beside agents that start anew.
 
-First ``rhnas pretrain --space vta-intel --out FILE`` (and the same for ``vta``), then ``python
-benchmarks/pretrained.py --space vta-intel --policy FILE``. The networks are none of those it was taught, the
-chip budgets are drawn at random. Gaps are above the exact optimum: of all designs in ``vta-intel``, by branch
-and bound in ``vta``. An evaluation is one distinct design; seeds are paired across agents.
+``python benchmarks/pretrained.py --space vta-intel`` asks the policy that comes with the package, ``--policy
+FILE`` what ``rhnas pretrain --space vta-intel --out FILE`` wrote; the same for ``vta``. The networks are none
+of those it was taught, the chip budgets are drawn at random. Gaps are above the exact optimum: of all designs
+in ``vta-intel``, by branch and bound in ``vta``. An evaluation is one distinct design; seeds are paired
+across agents.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.optimum import cached_optimum, exhaustive_scores
-from rhnas.agents.policy_file import read_policy
+from rhnas.agents.policy_file import read_policy, shipped
 from rhnas.errors import InfeasibleDesignError
 from rhnas.files import write_json
 from rhnas.networks.zoo import load_network
@@ -130,7 +131,7 @@ def main() -> None:
     """Print the table; write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--space", choices=["vta-intel", "vta"], default="vta-intel")
-    parser.add_argument("--policy", type=Path, required=True, help="what rhnas pretrain wrote for the space")
+    parser.add_argument("--policy", type=Path, help="what rhnas pretrain wrote; the package's if left out")
     parser.add_argument("--objectives", nargs="*", type=Objective, default=[Objective.EDP])
     parser.add_argument("--budgets", type=int, default=12, help="chip budgets per network and objective")
     parser.add_argument("--seeds", type=int, default=10)
@@ -138,11 +139,12 @@ def main() -> None:
     parser.add_argument("--agents", nargs="*", default=list(AGENTS), choices=AGENTS)
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     given = parser.parse_args()
+    policy = given.policy or shipped(given.space)
     started = time.perf_counter()
     figures: dict[str, Any] = {}
     gaps: dict[str, list[list[float]]] = {agent: [] for agent in given.agents}
     for problem in problems(given.space, given.objectives, given.budgets, given.seed):
-        found = {agent: problem.gaps(agent, given.policy, given.seeds) for agent in given.agents}
+        found = {agent: problem.gaps(agent, policy, given.seeds) for agent in given.agents}
         figures[problem.title] = {"feasible": problem.task.designs.count, "gaps": found}
         for agent, rows in found.items():
             gaps[agent] += rows
@@ -155,7 +157,7 @@ def main() -> None:
         print(f"{agent:<14}" + "".join(f"{m:>14.2%}{h:>12.2%}" for m, h in zip(middle, high, strict=True)))
     print(f"{time.perf_counter() - started:.0f} s")
     if given.json:
-        trained_on = read_policy(given.policy)["trained_on"]
+        trained_on = read_policy(policy)["trained_on"]
         setting = {"space": given.space, "seeds": given.seeds, "budgets_seed": given.seed, "spent": SPENT}
         content = {"schema": 1, **setting, "problems": figures, "trained_on": trained_on}
         write_json(given.json, {**content, "provenance": provenance(seed=given.seed)})

@@ -41,7 +41,6 @@ FRESH = 1000
 """The first seed of the reported runs; tuning uses those from 0 on."""
 
 RESULT = Path(__file__).parents[1] / "results" / "agents" / "tuned.json"
-POLICY = "results/agents/vta-intel.policy"
 
 PPO: dict[str, tuple[Any, ...]] = {
     "learning_rate": (1e-3, 3e-3, 1e-2),
@@ -248,7 +247,7 @@ def problem(network: str) -> tuple[Task, np.ndarray]:
     return task, table_of(task)
 
 
-def play(results: Results, games: Iterator[Game], policy: str, until: float) -> bool:
+def play(results: Results, games: Iterator[Game], until: float) -> bool:
     """Play what was not played yet; whether all is done before the time is up."""
     for game in games:
         if game.key in results.runs:
@@ -257,8 +256,6 @@ def play(results: Results, games: Iterator[Game], policy: str, until: float) -> 
             return False
         task, table = problem(game.network)
         options: Mapping[str, Any] = results.settings(game.agent)[game.candidate]
-        if game.agent == "pretrained":
-            options = {"pretrained": policy}
         run = run_once(task, table, game.agent, game.seed, budget=results.plan.budget, options=options)
         results.runs[game.key] = dataclasses.replace(run, seconds=round(run.seconds, 3))
         results.write()
@@ -331,7 +328,6 @@ def main() -> None:
     parser.add_argument("--tuning-seeds", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=10, help="of the reported runs")
     parser.add_argument("--agents", nargs="*", choices=GRIDS, default=[a for a in GRIDS if a not in DEAR])
-    parser.add_argument("--policy", default=POLICY, help="of the agent 'pretrained'")
     parser.add_argument(
         "--minutes", type=float, default=np.inf, help="stop after so long; go on another time"
     )
@@ -343,8 +339,8 @@ def main() -> None:
         return
     plan = Plan(budget=given.budget, candidates=given.candidates, tuning_seeds=given.tuning_seeds)
     results, until = Results(given.json, plan), time.monotonic() + 60 * given.minutes
-    done = play(results, tuning(plan, given.agents), given.policy, until) and play(
-        results, reporting(results, given.agents, given.seeds), given.policy, until
+    done = play(results, tuning(plan, given.agents), until) and play(
+        results, reporting(results, given.agents, given.seeds), until
     )
     print(f"{len(results.runs)} runs in {given.json}; {'all are done' if done else 'run again to go on'}")
 

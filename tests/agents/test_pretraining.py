@@ -181,8 +181,18 @@ def test_a_damaged_byte_and_another_space_are_refused(tmp_path, policy_file):
         load_policy(damaged, SPACE)
     with pytest.raises(CheckpointError, match="must be made for the choices of space 'toy'"):
         load_policy(policy_file, toy_space(7, 7, 5))
-    with pytest.raises(SettingsError, match="must be given its policy file"):
+    with pytest.raises(SettingsError, match="must be given a policy file in the space 'toy'") as caught:
         make_agent("pretrained", SPACE.feasible(), Seeds(root=0))
+    assert "vta, vta-intel" in caught.value.got
+
+
+@pytest.mark.parametrize("name", ["vta", "vta-intel"])
+def test_what_comes_with_the_package_answers_near_the_optimum_where_it_was_not_taught(name):
+    question = Question(network=load_network("resnet18"), space=name, limits={"macs": 256, "bus_bits": 64})
+    task = Task(load_platform("vta"), question)
+    first = task.costs(task.agent("pretrained", 0).ask(1, task.context(1)))[0]
+    drawn = task.costs(task.agent("random", 0).ask(64, task.context(64)))
+    assert first < np.quantile(drawn, 0.05)
 
 
 SHORT = PretrainSettings(

@@ -11,9 +11,12 @@ import torch
 from rhnas.agents.features import feature_count
 from rhnas.agents.policy import FactoredPolicy
 from rhnas.checkpoint import pack, unpack
-from rhnas.errors import CheckpointError
+from rhnas.errors import CheckpointError, SettingsError
 from rhnas.files import write_atomically
 from rhnas.space import Space
+
+SHIPPED = Path(__file__).parent / "policies"
+"""What comes with the package."""
 
 KIND = "rhnas.policy"
 """What the file says it is."""
@@ -82,6 +85,27 @@ def load_policy(path: Path, space: Space) -> FactoredPolicy:
     policy = FactoredPolicy(space.shape, feature_count(space), hidden, torch.Generator())
     policy.load_state_dict(weights)
     return policy
+
+
+def shipped(space_name: str) -> Path:
+    """The policy file that comes with the package for a space, trained by ``rhnas pretrain``.
+
+    Raises:
+        SettingsError: None comes for it.
+
+    Example:
+        >>> shipped("vta").name
+        'vta.policy'
+    """
+    path = SHIPPED / f"{space_name}.policy"
+    if not path.is_file():
+        come = ", ".join(sorted(other.stem for other in SHIPPED.glob("*.policy")))
+        raise SettingsError(
+            f"the agent 'pretrained' must be given a policy file in the space {space_name!r}",
+            got=f"none; policies come with the package for {come}",
+            fix="make one with rhnas pretrain --out FILE, then use --pretrained FILE",
+        )
+    return path
 
 
 def choices_of(space: Space) -> list[list[Any]]:

@@ -11,8 +11,7 @@ import torch
 from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.descent import Descent
 from rhnas.agents.moves import Asked, one_factor_moves, two_factor_moves
-from rhnas.agents.policy_file import load_policy
-from rhnas.errors import SettingsError
+from rhnas.agents.policy_file import load_policy, shipped
 from rhnas.platform import Outcome
 from rhnas.seeds import Seeds
 from rhnas.space import FeasibleSet
@@ -35,16 +34,12 @@ class PretrainedAgent(HardwareAgent):
     Args:
         designs: The feasible designs.
         seeds: Where samples come from.
-        pretrained: The file that ``rhnas pretrain`` wrote.
+        pretrained: The file that ``rhnas pretrain`` wrote; if empty, the one that comes for the space.
     """
 
     def __init__(self, designs: FeasibleSet, seeds: Seeds, pretrained: str = "") -> None:
-        if not pretrained:
-            raise SettingsError(
-                "the agent 'pretrained' must be given its policy file",
-                fix="make one with rhnas pretrain --out FILE, then use --pretrained FILE",
-            )
-        self._policy = load_policy(Path(pretrained), designs.space)
+        space = designs.space
+        self._policy = load_policy(Path(pretrained) if pretrained else shipped(space.name), space)
         self._generator = torch.Generator().manual_seed(seeds.child("pretrained").integer())
         self._asked = Asked(designs.space.points)
         self._rng = seeds.child("restarts").numpy()

@@ -30,7 +30,9 @@ AgentName = Annotated[
 ]
 Pretrained = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A policy of rhnas pretrain, for pretrained (usual then) or ppo."),
+    typer.Option(
+        metavar="FILE", help="A policy of rhnas pretrain for ppo or pretrained (usual then; has its own)."
+    ),
 ]
 Budget = Annotated[int | None, typer.Option(help="Distinct designs to evaluate; 300, or all for exhaustive.")]
 Effort = Annotated[
@@ -66,7 +68,7 @@ def optimize(
 
     Example: rhnas optimize --network resnet18 --agent hill_climbing --space vta-intel --objective edp
 
-    Example: rhnas optimize --network resnet18 --pretrained vta-intel.policy --budget 1
+    Example: rhnas optimize --network resnet18 --space vta --agent pretrained --budget 20
 
     Example: rhnas optimize --network resnet18 --platform systolic --agent local_search
 
