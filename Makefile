@@ -29,10 +29,17 @@ lint: $(VENV)/all
 bench: $(VENV)/all
 	for name in realizability cost_model simulator compiled_layers; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Tables are read from RHNAS_DATA (docs/bench.md); finished seeds are kept.
+# Every table of docs/results that is about searching. Networks' tables are read from RHNAS_DATA (docs/bench.md);
+# finished seeds under results/ are kept and what is missing there is run.
 bench-search: $(VENV)/all
 	$(BIN)/rhnas bench --out results/bench --resume
+	$(BIN)/python benchmarks/bench_table.py
 	$(BIN)/python benchmarks/joint_front.py
+	$(BIN)/python benchmarks/ablations.py --table
+	$(BIN)/python benchmarks/tuned_agents.py --table
+	for space in vta-intel vta; do $(BIN)/python benchmarks/pretrained.py --table results/agents/pretrained-$$space.json || exit 1; done
+	$(BIN)/python benchmarks/expensive.py
+	$(BIN)/python benchmarks/supernet_rank.py --table
 
 # Stages whose artefact is under results/ are skipped; HEADLINE="--limit-minutes 75" ends between two epochs, and the
 # same command goes on. On a GPU: make reproduce-cifar10 PRESET=cifar10-wide CELLS="a0 a1 a2 b0 b1 b2 c0 c1 c2".

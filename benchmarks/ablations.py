@@ -30,7 +30,7 @@ from rhnas.bench.schemes.gradient import BATCH, JOINT_SHARE, Search
 from rhnas.bench.schemes.joint import JointSet
 from rhnas.bench.summary import interval, paired
 from rhnas.bench.yardstick import yardstick
-from rhnas.files import write_json
+from rhnas.files import read_json, write_json
 from rhnas.platform import Objective, Outcome
 from rhnas.provenance import provenance
 from rhnas.seeds import Seeds
@@ -324,7 +324,8 @@ def compare(world: World, which: str, seeds: int) -> dict[str, Any]:
         rows[name] = [variant(world, seed) for seed in range(seeds)]
     first = np.array([row["end"] for row in next(iter(rows.values()))])
     figures = {name: figures_of(found, first) for name, found in rows.items()}
-    return {"ablation": which, "seeds": seeds, "budget": asdict(BUDGET), "variants": figures, "runs": rows}
+    budget = asdict(FEW if which == "learnt-few" else BUDGET)
+    return {"ablation": which, "seeds": seeds, "budget": budget, "variants": figures, "runs": rows}
 
 
 def figures_of(rows: list[Row], first: FloatArray) -> Row:
@@ -343,9 +344,12 @@ def figures_of(rows: list[Row], first: FloatArray) -> Row:
     return found
 
 
-def told(which: str, result: dict[str, Any], seconds: float) -> None:
+def told(result: dict[str, Any]) -> None:
     """The table of one ablation."""
-    print(f"{which}: {result['seeds']} seeds, {seconds:.0f} s")
+    budget = Budget(**result["budget"])
+    print(
+        f"{result['ablation']}: {result['seeds']} seeds, {budget.lookups} look-ups, {budget.designs} designs"
+    )
     for name, row in result["variants"].items():
         parts = [f"  {name:<20}"]
         for key in ("stop", "end"):
@@ -365,13 +369,18 @@ def main() -> None:
     parser.add_argument("--which", choices=[*ABLATIONS, "all"], default="all")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("results/ablations"))
+    parser.add_argument("--table", action="store_true", help="print what --out holds; run nothing")
     given = parser.parse_args()
     torch.set_num_threads(1)
     world = World()
     for which in ABLATIONS if given.which == "all" else [given.which]:
+        if given.table:
+            told(read_json(given.out / f"{which}.json"))
+            continue
         started = time.process_time()
         result = compare(world, which, given.seeds)
-        told(which, result, time.process_time() - started)
+        told(result)
+        print(f"  {time.process_time() - started:.0f} s of a processor", flush=True)
         for row in (*result["variants"].values(), *(r for rows in result["runs"].values() for r in rows)):
             row.update({key: None for key, value in row.items() if value == np.inf})
         write_json(given.out / f"{which}.json", {"schema": 1, **result, "provenance": provenance()})

@@ -24,11 +24,10 @@ from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.features import search_context
 from rhnas.agents.policy_file import shipped
 from rhnas.agents.registry import make_agent
-from rhnas.files import write_json
 from rhnas.networks.spaces.registry import network_space
 from rhnas.optimize import search
 from rhnas.platform import Objective, feasible_designs, load_platform
-from rhnas.provenance import provenance
+from rhnas.provenance import commit
 from rhnas.seeds import Seeds
 from rhnas.space import DesignBatch
 from rhnas.vta.config import AcceleratorConfig
@@ -51,6 +50,8 @@ SPENT = (1, 10, 20, 50, 100)
 """Evaluations after which gaps are reported; the last is the budget."""
 
 MODEL = VtaCostModel()
+
+RUNS = Path(__file__).parents[1] / "results" / "agents" / "expensive.jsonl"
 
 
 def simulated_edp(network: Workload, row: dict[str, int]) -> float:
@@ -132,6 +133,7 @@ class Problem:
             "simulated": self.simulated - known,
             "simulating_seconds": round(spent, 3),
             "agent_seconds": round(time.process_time() - started - spent, 3),
+            "commit": commit(),
         }
 
 
@@ -167,17 +169,16 @@ def report(name: str, runs: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Play what is not finished, print the tables, write them as JSON where asked."""
+    """Play what is not finished and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "--policy", type=Path, default=shipped("vta"), help="what rhnas pretrain wrote for vta"
     )
     parser.add_argument("--problems", nargs="*", default=list(CHIPS), choices=CHIPS)
     parser.add_argument("--agents", nargs="*", default=list(AGENTS), choices=AGENTS)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="of the networks")
-    parser.add_argument("--runs", type=Path, default=Path("expensive.jsonl"), help="where runs are kept")
-    parser.add_argument("--json", type=Path, help="write all runs to this file as well")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="where runs are kept")
     given = parser.parse_args()
     runs = finished(given.runs)
     done = {(run["problem"], run["agent"], run["seed"]) for run in runs}
@@ -191,9 +192,6 @@ def main() -> None:
                     with given.runs.open("a") as file:
                         file.write(json.dumps(runs[-1]) + "\n")
         report(name, [run for run in runs if run["problem"] == name])
-    if given.json:
-        setting = {"objective": "edp", "chips": CHIPS, "networks_seed": given.seed, "spent": SPENT}
-        write_json(given.json, {"schema": 1, **setting, "runs": runs, "provenance": provenance()})
 
 
 if __name__ == "__main__":

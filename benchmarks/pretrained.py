@@ -24,7 +24,7 @@ from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.optimum import cached_optimum, exhaustive_scores
 from rhnas.agents.policy_file import read_policy, shipped
 from rhnas.errors import InfeasibleDesignError
-from rhnas.files import write_json
+from rhnas.files import read_json, write_json
 from rhnas.networks.zoo import load_network
 from rhnas.optimize import Question, Task, search
 from rhnas.platform import Objective, load_platform
@@ -127,8 +127,20 @@ def problems(space: str, objectives: list[Objective], count: int, seed: int) -> 
             yield Problem(task, whole)
 
 
+def table(content: dict[str, Any]) -> None:
+    """Median and 90th percentile of the gaps, by agent and evaluations spent."""
+    problems, spent = content["problems"], content["spent"]
+    title = f"{len(problems)} problems of {content['space']}, {content['seeds']} seeds"
+    print(f"{title}; gap above the exact optimum")
+    print(f"{'agent':<14}" + "".join(f"{f'median at {n}':>14}{f'p90 at {n}':>12}" for n in spent))
+    for agent in next(iter(problems.values()))["gaps"]:
+        rows = [row for problem in problems.values() for row in problem["gaps"][agent]]
+        middle, high = np.median(rows, axis=0), np.quantile(rows, 0.9, axis=0)
+        print(f"{agent:<14}" + "".join(f"{m:>14.2%}{h:>12.2%}" for m, h in zip(middle, high, strict=True)))
+
+
 def main() -> None:
-    """Print the table; write it as JSON where asked."""
+    """Play, print the table, write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--space", choices=["vta-intel", "vta"], default="vta-intel")
     parser.add_argument("--policy", type=Path, help="what rhnas pretrain wrote; the package's if left out")
@@ -138,28 +150,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the budgets")
     parser.add_argument("--agents", nargs="*", default=list(AGENTS), choices=AGENTS)
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print what --json wrote; play nothing")
     given = parser.parse_args()
+    if given.table:
+        table(read_json(given.table))
+        return
     policy = given.policy or shipped(given.space)
     started = time.perf_counter()
     figures: dict[str, Any] = {}
-    gaps: dict[str, list[list[float]]] = {agent: [] for agent in given.agents}
     for problem in problems(given.space, given.objectives, given.budgets, given.seed):
         found = {agent: problem.gaps(agent, policy, given.seeds) for agent in given.agents}
         figures[problem.title] = {"feasible": problem.task.designs.count, "gaps": found}
-        for agent, rows in found.items():
-            gaps[agent] += rows
         medians = [f"{agent} {np.median(rows, axis=0)[[0, -1]].round(4)}" for agent, rows in found.items()]
         print(f"{problem.title} ({problem.task.designs.count:,}): {', '.join(medians)}", flush=True)
-    print(f"\n{len(figures)} problems of {given.space}, {given.seeds} seeds; gap above the exact optimum")
-    print(f"{'agent':<14}" + "".join(f"{f'median at {n}':>14}{f'p90 at {n}':>12}" for n in SPENT))
-    for agent, rows in gaps.items():
-        middle, high = np.median(rows, axis=0), np.quantile(rows, 0.9, axis=0)
-        print(f"{agent:<14}" + "".join(f"{m:>14.2%}{h:>12.2%}" for m, h in zip(middle, high, strict=True)))
+    setting = {"space": given.space, "seeds": given.seeds, "budgets_seed": given.seed, "spent": SPENT}
+    content = {"schema": 1, **setting, "problems": figures, "trained_on": read_policy(policy)["trained_on"]}
+    table(content)
     print(f"{time.perf_counter() - started:.0f} s")
     if given.json:
-        trained_on = read_policy(policy)["trained_on"]
-        setting = {"space": given.space, "seeds": given.seeds, "budgets_seed": given.seed, "spent": SPENT}
-        content = {"schema": 1, **setting, "problems": figures, "trained_on": trained_on}
         write_json(given.json, {**content, "provenance": provenance(seed=given.seed)})
 
 

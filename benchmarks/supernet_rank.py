@@ -223,6 +223,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stages", nargs="+", choices=stages, default=stages, help="all if left out")
     parser.add_argument("--out", type=Path, default=Path("results/supernet-rank.json"))
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--table", action="store_true", help="print what --out holds; run nothing")
     given = parser.parse_args()
     if given.smoke:
         given.epochs, given.warmup, given.train, given.networks = 2, 1, 192, 10
@@ -234,6 +235,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what is missing, write the result, print the table."""
     given = arguments()
+    if given.table:
+        show(read_json(given.out))
+        return
     data = load_data(
         "cifar10",
         Seeds(root=given.seed),
@@ -242,7 +246,7 @@ def main() -> None:
         validation=given.validation,
     )
     data = replace(data, train=data.train.to(given.device), validation=data.validation.to(given.device))
-    options = {key: str(value) for key, value in vars(given).items() if key != "stages"}
+    options = {key: str(value) for key, value in vars(given).items() if key not in {"stages", "table"}}
     given.work.mkdir(parents=True, exist_ok=True)
     asked = given.work / "options.json"
     if asked.is_file() and read_json(asked) != options:
