@@ -36,8 +36,11 @@ EXPLORING = 1.5
 CLIMBS = 8
 """Times that neighbours of each problem's best candidate become candidates."""
 
+UNLIMITED = 1 / 5
+"""Chance of a chip without any limit, as many are asked for."""
+
 LIMITED = 4 / 5
-"""Chance of each limit to be part of a chip budget."""
+"""Chance of each limit to be part of any other chip budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ class LessonSettings:
         remembered: Taught designs that stay candidates in later rounds.
     """
 
-    networks: int = 4
+    networks: int = 8
     settings: int = 36
     weightings: int = 3
     draws: int = 32
@@ -217,10 +220,11 @@ class Teacher:
         if level not in self._levels:
             rules = platform.rules(chainable=level[0], fpga=level[1])
             self._levels[level] = self._realizable.restrict(rules)
+        chance = 0.0 if rng.random() < UNLIMITED else LIMITED
         limits = {
             name: round(float(np.exp(rng.uniform(*np.log(ends)))))
             for name, ends in platform.limits.items()
-            if rng.random() < LIMITED
+            if rng.random() < chance
         }
         return self._levels[level].restrict(platform.rules(limits=limits))
 

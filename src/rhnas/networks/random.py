@@ -25,6 +25,8 @@ LARGE = 64
 def random_network(rng: np.random.Generator) -> Workload:
     """A stem, two to five stages of residual, bottleneck or inverted residual blocks, and a classifier.
 
+    Half of them have blocks of one kind, as published networks do; in the others every stage has its own.
+
     Args:
         rng: Where shapes come from.
 
@@ -39,8 +41,9 @@ def random_network(rng: np.random.Generator) -> Workload:
     net.conv("stem", width, int(rng.choice((3, 5, 7))), stride=2 if side >= LARGE else 1)
     if side >= LARGE and rng.random() < 1 / 2:
         net.pool("maxpool", LayerKind.MAX_POOL, (3, 3), stride=2, padding=1)
+    kinds = rng.integers(3, size=5) if rng.random() < 1 / 2 else np.full(5, rng.integers(3))
     for stage in range(int(rng.integers(2, 6))):
-        _stage(net, f"stage{stage}", width, rng)
+        _stage(net, f"stage{stage}", int(kinds[stage]), width, rng)
         width = min(WIDEST, 4 * round(width * rng.uniform(1.2, 2.2) / 4))
     if rng.random() < 1 / 2:
         net.conv("last", 4 * width, 1)
@@ -49,8 +52,8 @@ def random_network(rng: np.random.Generator) -> Workload:
     return net.workload()
 
 
-def _stage(net: NetworkBuilder, name: str, width: int, rng: np.random.Generator) -> None:
-    kind, expansion = int(rng.integers(3)), int(rng.choice((1, 3, 4, 6)))
+def _stage(net: NetworkBuilder, name: str, kind: int, width: int, rng: np.random.Generator) -> None:
+    expansion = int(rng.choice((1, 3, 4, 6)))
     stride = 1 if rng.random() < 1 / 4 else 2
     for index in range(int(rng.integers(1, 4))):
         block = f"{name}.{index}"
