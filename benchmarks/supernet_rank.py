@@ -52,6 +52,8 @@ from rhnas.settings import NasSettings, TrainSettings
 
 NETWORKS = 200
 """Scored with the supernet's weights."""
+NO_PART_OF_IT = {"stages", "table", "work", "out", "smoke"}
+"""Options that do not change what comes out."""
 TIMED_STEPS = 20
 """Of a training, from which its length is told."""
 
@@ -246,7 +248,7 @@ def main() -> None:
         validation=given.validation,
     )
     data = replace(data, train=data.train.to(given.device), validation=data.validation.to(given.device))
-    options = {key: str(value) for key, value in vars(given).items() if key not in {"stages", "table"}}
+    options = {key: value for key, value in vars(given).items() if key not in NO_PART_OF_IT}
     given.work.mkdir(parents=True, exist_ok=True)
     asked = given.work / "options.json"
     if asked.is_file() and read_json(asked) != options:
