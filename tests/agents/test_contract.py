@@ -17,7 +17,7 @@ import rhnas.agents
 from rhnas.agents.base import HardwareAgent
 from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.features import feature_count
-from rhnas.agents.policy import FactoredPolicy
+from rhnas.agents.policy import Ensemble, FactoredPolicy
 from rhnas.agents.policy_file import save_policy
 from rhnas.agents.registry import AGENTS, make_agent
 from rhnas.errors import SettingsError
@@ -71,7 +71,7 @@ def agent_of(name, seed=0, designs=DESIGNS):
     policy = FactoredPolicy(space.shape, feature_count(space), 16, generator)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "untrained.policy"
-        save_policy(path, policy, space, {})
+        save_policy(path, Ensemble([policy]), space, {})
         return make_agent(name, designs, Seeds(root=seed), pretrained=str(path))
 
 

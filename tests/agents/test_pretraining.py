@@ -15,7 +15,7 @@ import torch
 from rhnas.agents.evaluator import DesignCosts
 from rhnas.agents.features import budget_features, feature_count
 from rhnas.agents.lessons import LessonSettings, Teacher
-from rhnas.agents.policy import FactoredPolicy, of_chosen, prefix_masks
+from rhnas.agents.policy import Ensemble, FactoredPolicy, of_chosen, prefix_masks
 from rhnas.agents.policy_file import load_policy, read_policy, save_policy
 from rhnas.agents.pretraining import Pretraining, PretrainSettings, pretrain
 from rhnas.agents.price_table import PriceTable
@@ -67,7 +67,8 @@ def held_out_tasks():
 
 
 def untrained(seed=0):
-    return FactoredPolicy(SPACE.shape, feature_count(SPACE), 32, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return Ensemble([FactoredPolicy(SPACE.shape, feature_count(SPACE), 32, generator) for _ in range(2)])
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,29 @@ def test_budget_features_are_those_of_the_designs_listed():
     count = designs.count
     wanted = [np.log10(count) / 6, np.log10(count / SPACE.points), *share.mean(axis=0), *share.max(axis=0)]
     assert budget_features(designs) == pytest.approx(wanted)
+
+
+def test_an_ensemble_is_the_renormalised_geometric_mean_of_its_members():
+    ensemble, designs = untrained(5), SPACE.feasible(PLATFORM.rules(limits={"sum": 9}))
+    with torch.no_grad():  # untrained members are nearly alike
+        for member in ensemble.networks:
+            member.head.weight.mul_(100)
+    features = torch.from_numpy(context_of(designs).features).float()
+    chosen = designs.all()
+    each = torch.stack([member.likelihood(features, designs, chosen) for member in ensemble.networks])
+    together = ensemble.likelihood(features, designs, chosen)
+    assert together.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    assert not torch.allclose(each[0], each[1], atol=0.1)
+    # With the first choices held, one choice is left: there the definition can be written out.
+    alike = (chosen[:, :-1] == chosen[0, :-1]).all(axis=1)
+    masks = prefix_masks(designs, chosen[alike])
+    rows = torch.from_numpy(chosen[alike])
+    last = [
+        of_chosen(policy(features.expand(len(rows), -1), rows, masks), rows)[:, -1]
+        for policy in (*ensemble.networks, ensemble)
+    ]
+    mean = torch.stack(last[:-1]).mean(dim=0).exp()
+    assert last[-1].exp().tolist() == pytest.approx((mean / mean.sum()).tolist(), rel=1e-4)
 
 
 def test_a_file_gives_back_the_same_policy(tmp_path):
@@ -229,7 +253,7 @@ def test_another_seed_learns_otherwise():
     for seed in (0, 0, 1):
         training = training_of(SHORT, seed)
         list(training)
-        policies.append(training.policy.first.weight)
+        policies.append(training.policy.networks[0].first.weight)
     assert torch.equal(policies[0], policies[1])
     assert not torch.equal(policies[0], policies[2])
 

@@ -83,7 +83,7 @@ def test_what_was_played_is_kept_and_not_played_again(tuned, tmp_path, monkeypat
     monkeypatch.setattr(tuned, "problem", lambda network: (None, None))
     agents, never = ["annealing", "random"], float("inf")
     results = tuned.Results(path, plan)
-    assert not tuned.play(results, tuned.tuning(plan, agents), "", until=time.monotonic() - 1)
+    assert not tuned.play(results, tuned.tuning(plan, agents), until=time.monotonic() - 1)
     with pytest.raises(SystemExit, match="must hold annealing/0/resnet34/0; run again"):
         results.chosen("annealing")
     assert tuned.play(results, tuned.tuning(plan, agents), "", never)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rhnas.agents.features import budget_features, context_features, workload_features
 from rhnas.agents.moves import one_factor_moves, two_factor_moves
-from rhnas.agents.policy import FactoredPolicy, prefix_masks
+from rhnas.agents.policy import Policy, prefix_masks
 from rhnas.agents.price_table import PriceTable
 from rhnas.errors import SettingsError
 from rhnas.networks.random import random_network
@@ -81,7 +81,7 @@ class Lessons:
     Attributes:
         features: float32 (N, F).
         chosen: int64 (N, W, D).
-        masks: bool (N, W, D, M), as ``FactoredPolicy`` wants them.
+        masks: bool (N, W, D, M), as ``Policy`` wants them.
     """
 
     features: Tensor
@@ -153,7 +153,7 @@ class Teacher:
         self.exact = self._realizable.count <= settings.enumerated
         self._levels: dict[tuple[bool, str | None], FeasibleSet] = {}
 
-    def round(self, index: int, policy: FactoredPolicy, remembered: IntArray) -> Round:
+    def round(self, index: int, policy: Policy, remembered: IntArray) -> Round:
         """Problems of a round, with what is good for them.
 
         Args:
@@ -259,7 +259,7 @@ class Teacher:
     def _explored(
         self,
         problems: Sequence[Problem],
-        policy: FactoredPolicy,
+        policy: Policy,
         generator: torch.Generator,
     ) -> IntArray:
         """Samples of the policy, flat positions; at first they are all but uniform."""
@@ -273,7 +273,7 @@ class Teacher:
         self,
         problems: Sequence[Problem],
         table: PriceTable,
-        policy: FactoredPolicy,
+        policy: Policy,
         rng: np.random.Generator,
     ) -> IntArray:
         """New moves from each problem's best candidate, the likeliest and random ones, flat positions."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import accumulate
+from typing import cast, final
 
 import numpy as np
 import torch
@@ -14,40 +17,21 @@ from rhnas.space import FeasibleSet
 from rhnas.workload import IntArray
 
 
-class FactoredPolicy(nn.Module):
+class Policy(nn.Module, ABC):
     """pi(design | context) = prod_d pi(x_d | context, x_1 .. x_{d-1}), over feasible values only.
 
     Legend: B designs, D choices, F features, V values of all choices side by side, M the most values a choice
-    has, H hidden units. The input is the context, the choices so far one-hot, and whose turn it is. It is
-    never written out: the first layer's products with one-hot parts are rows of its weights, and those of
-    earlier choices are a running sum over the choices.
+    has, H numbers that stand for the context and the choices so far.
 
     Args:
         sizes: Number of values of each choice.
-        features: F.
-        hidden: H, width of the two hidden layers.
-        generator: Where the initial weights come from.
     """
 
-    def __init__(
-        self, sizes: tuple[int, ...], features: int, hidden: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.sizes = sizes
-        self._parts = [features, sum(sizes), len(sizes)]
-        self.first = _linear(sum(self._parts), hidden, 2**0.5, generator)
-        self.second = _linear(hidden, hidden, 2**0.5, generator)
-        # A small last layer: the untrained policy is almost uniform over the feasible values.
-        self.head = _linear(hidden, sum(sizes), 0.01, generator)
-        starts = torch.tensor([0, *accumulate(sizes)][:-1])
-        slots = starts[:, None] + torch.minimum(torch.arange(max(sizes)), torch.tensor(sizes)[:, None] - 1)
-        self.register_buffer("starts", starts, persistent=False)  # (D,)
-        self.register_buffer(
-            "slots", slots, persistent=False
-        )  # (D, M), the last repeated where there is none
-        self.starts: Tensor
-        self.slots: Tensor
 
+    @abstractmethod
     def forward(self, features: Tensor, chosen: Tensor, masks: Tensor) -> Tensor:
         """Log-probabilities of every choice given the choices before it, in one pass.
 
@@ -59,21 +43,22 @@ class FactoredPolicy(nn.Module):
         Returns:
             float32 (B, D, M), -inf where masked.
         """
-        context, values, turn = torch.split(self.first.weight, self._parts, dim=1)  # (H, F), (H, V), (H, D)
-        rows = embedding(chosen + self.starts, values.T)  # (B, D, H)
-        before = rows.cumsum(dim=1) - rows
-        told = linear(features, context, self.first.bias)[:, None]  # (B, 1, H)
-        hidden = torch.tanh(self.second(torch.tanh(told + before + turn.T)))  # (B, D, H)
-        scores = torch.einsum("bdh,dmh->bdm", hidden, self.head.weight[self.slots])
-        logits = scores + self.head.bias[self.slots]
-        return torch.log_softmax(logits.masked_fill(~masks, -torch.inf), dim=2)
 
+    @abstractmethod
     def answers(self, questions: Questions) -> Tensor:
         """Log-probabilities of all values for the questions of a batch, float32 (U, V), -inf where masked."""
-        context, rest = torch.split(self.first.weight, [self._parts[0], sum(self._parts[1:])], dim=1)
-        seen = linear(questions.contexts, context, self.first.bias)[questions.context]  # (U, H)
-        hidden = torch.tanh(self.second(torch.tanh(seen + linear(questions.told, rest))))
-        return torch.log_softmax(self.head(hidden).masked_fill(~questions.allowed, -torch.inf), dim=1)
+
+    @abstractmethod
+    def begun(self, features: Tensor) -> Tensor:
+        """What stands for the context float32 (F,) and no choice yet, float32 (1, H)."""
+
+    @abstractmethod
+    def extended(self, before: Tensor, values: Tensor, choice: int) -> Tensor:
+        """What stands for one choice more, of value int64 (G,) each; ``before`` and result float32 (G, H)."""
+
+    @abstractmethod
+    def logits(self, before: Tensor, choice: int) -> Tensor:
+        """Scores of the values of a choice after what comes before it, float32 (G, values)."""
 
     @torch.no_grad()
     def sample(
@@ -95,25 +80,21 @@ class FactoredPolicy(nn.Module):
         chosen = torch.zeros(n, len(self.sizes), dtype=torch.long)
         masks = torch.zeros(n, len(self.sizes), max(self.sizes), dtype=torch.bool)
         log_probabilities = torch.zeros(n, len(self.sizes))
-        context, values, turn = torch.split(self.first.weight, self._parts, dim=1)
         # Designs that begin alike are one row (G of them) until they part.
-        before = linear(features, context, self.first.bias)[None]  # (G, H)
+        before = self.begun(features)  # (G, H)
         group, lead = torch.zeros(n, dtype=torch.long), torch.zeros(1, dtype=torch.long)
-        for d, (size, start) in enumerate(zip(self.sizes, self.starts.tolist(), strict=True)):
+        for d, size in enumerate(self.sizes):
             allowed = torch.from_numpy(designs.mask(chosen[lead, :d].numpy()))  # (G, values of choice d)
             masks[:, d, :size] = allowed[group]
             if size == 1:  # a choice without alternatives needs no network
-                before = before + values[:, start]
+                before = self.extended(before, torch.zeros(len(before), dtype=torch.long), d)
                 continue
-            hidden = torch.tanh(self.second(torch.tanh(before + turn[:, d])))
-            rows = slice(start, start + size)
-            logits = linear(hidden, self.head.weight[rows], self.head.bias[rows])
-            logits = logits.masked_fill(~allowed, -torch.inf)
+            logits = self.logits(before, d).masked_fill(~allowed, -torch.inf)
             drawn = _draw(logits, group, temperature, generator)  # (n,)
             chosen[:, d] = drawn
             log_probabilities[:, d] = torch.log_softmax(logits, dim=1)[group, drawn]
             parted, group = torch.unique(group * size + drawn, return_inverse=True)
-            before = before[parted // size] + embedding(parted % size + start, values.T)
+            before = self.extended(before[parted // size], parted % size, d)
             lead = representatives(group)
         return chosen, masks, log_probabilities
 
@@ -129,6 +110,123 @@ class FactoredPolicy(nn.Module):
         """The likeliest value of each choice after the ones before it: one pass, no cost, int64 (D,)."""
         drawn = self.sample(features, designs, 1, 0.0, torch.Generator())[0]
         return np.asarray(drawn[0].numpy())
+
+
+@final
+class FactoredPolicy(Policy):
+    """One network of two hidden layers.
+
+    The input is the context, the choices so far one-hot, and whose turn it is. It is never written out: the
+    first layer's products with one-hot parts are rows of its weights, and those of earlier choices are a
+    running sum over the choices.
+
+    Args:
+        sizes: Number of values of each choice.
+        features: F.
+        hidden: H, width of the two hidden layers.
+        generator: Where the initial weights come from.
+    """
+
+    def __init__(
+        self, sizes: tuple[int, ...], features: int, hidden: int, generator: torch.Generator
+    ) -> None:
+        super().__init__(sizes)
+        self._parts = [features, sum(sizes), len(sizes)]
+        self.first = _linear(sum(self._parts), hidden, 2**0.5, generator)
+        self.second = _linear(hidden, hidden, 2**0.5, generator)
+        # A small last layer: the untrained policy is almost uniform over the feasible values.
+        self.head = _linear(hidden, sum(sizes), 0.01, generator)
+        starts = torch.tensor([0, *accumulate(sizes)][:-1])
+        slots = starts[:, None] + torch.minimum(torch.arange(max(sizes)), torch.tensor(sizes)[:, None] - 1)
+        self.register_buffer("starts", starts, persistent=False)  # (D,)
+        self.register_buffer(
+            "slots", slots, persistent=False
+        )  # (D, M), the last repeated where there is none
+        self.starts: Tensor
+        self.slots: Tensor
+
+    def forward(self, features: Tensor, chosen: Tensor, masks: Tensor) -> Tensor:
+        """See ``Policy.forward``."""
+        context, values, turn = torch.split(self.first.weight, self._parts, dim=1)  # (H, F), (H, V), (H, D)
+        rows = embedding(chosen + self.starts, values.T)  # (B, D, H)
+        before = rows.cumsum(dim=1) - rows
+        told = linear(features, context, self.first.bias)[:, None]  # (B, 1, H)
+        hidden = torch.tanh(self.second(torch.tanh(told + before + turn.T)))  # (B, D, H)
+        scores = torch.einsum("bdh,dmh->bdm", hidden, self.head.weight[self.slots])
+        logits = scores + self.head.bias[self.slots]
+        return torch.log_softmax(logits.masked_fill(~masks, -torch.inf), dim=2)
+
+    def answers(self, questions: Questions) -> Tensor:
+        """See ``Policy.answers``."""
+        context, rest = torch.split(self.first.weight, [self._parts[0], sum(self._parts[1:])], dim=1)
+        seen = linear(questions.contexts, context, self.first.bias)[questions.context]  # (U, H)
+        hidden = torch.tanh(self.second(torch.tanh(seen + linear(questions.told, rest))))
+        return torch.log_softmax(self.head(hidden).masked_fill(~questions.allowed, -torch.inf), dim=1)
+
+    def begun(self, features: Tensor) -> Tensor:
+        """See ``Policy.begun``."""
+        return linear(features, self.first.weight[:, : self._parts[0]], self.first.bias)[None]
+
+    def extended(self, before: Tensor, values: Tensor, choice: int) -> Tensor:
+        """See ``Policy.extended``."""
+        rows = torch.split(self.first.weight, self._parts, dim=1)[1].T  # (V, H)
+        return before + embedding(values + self.starts[choice], rows)
+
+    def logits(self, before: Tensor, choice: int) -> Tensor:
+        """See ``Policy.logits``."""
+        turn = torch.split(self.first.weight, self._parts, dim=1)[2][:, choice]
+        hidden = torch.tanh(self.second(torch.tanh(before + turn)))
+        start = int(self.starts[choice])
+        rows = slice(start, start + self.sizes[choice])
+        return linear(hidden, self.head.weight[rows], self.head.bias[rows])
+
+
+@final
+class Ensemble(Policy):
+    """Networks that answer together: the geometric mean of their probabilities, each choice renormalised.
+
+    Networks that learnt the same from other beginnings err in other places (Lakshminarayanan, Pritzel and
+    Blundell, NeurIPS 2017, who average probabilities; the geometric mean asks all members to agree).
+
+    Args:
+        members: At least one, over the same choices.
+    """
+
+    def __init__(self, members: Sequence[FactoredPolicy]) -> None:
+        super().__init__(members[0].sizes)
+        self.members = nn.ModuleList(members)
+
+    @property
+    def networks(self) -> list[FactoredPolicy]:
+        """The members."""
+        return [cast(FactoredPolicy, member) for member in self.members]
+
+    def forward(self, features: Tensor, chosen: Tensor, masks: Tensor) -> Tensor:
+        """See ``Policy.forward``."""
+        return _together([member(features, chosen, masks) for member in self.networks])
+
+    def answers(self, questions: Questions) -> Tensor:
+        """See ``Policy.answers``."""
+        return _together([member.answers(questions) for member in self.networks])
+
+    def begun(self, features: Tensor) -> Tensor:
+        """The members' side by side."""
+        return torch.cat([member.begun(features) for member in self.networks], dim=1)
+
+    def extended(self, before: Tensor, values: Tensor, choice: int) -> Tensor:
+        """The members' side by side."""
+        parts = zip(self.networks, before.chunk(len(self.members), dim=1), strict=True)
+        return torch.cat([member.extended(part, values, choice) for member, part in parts], dim=1)
+
+    def logits(self, before: Tensor, choice: int) -> Tensor:
+        """Their mean; how far apart a member sets all values does not count before they are masked."""
+        parts = zip(self.networks, before.chunk(len(self.members), dim=1), strict=True)
+        return torch.stack([member.logits(part, choice) for member, part in parts]).mean(dim=0)
+
+
+def _together(log_probabilities: list[Tensor]) -> Tensor:
+    """The renormalised geometric mean along the last dimension, of the shape of each."""
+    return torch.log_softmax(torch.stack(log_probabilities).mean(dim=0), dim=-1)
 
 
 def prefix_masks(designs: FeasibleSet, chosen: IntArray) -> Tensor:

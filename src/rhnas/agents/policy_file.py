@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from rhnas.agents.features import feature_count
-from rhnas.agents.policy import FactoredPolicy
+from rhnas.agents.policy import Ensemble, FactoredPolicy
 from rhnas.checkpoint import pack, unpack
 from rhnas.errors import CheckpointError, SettingsError
 from rhnas.files import write_atomically
@@ -22,7 +22,7 @@ KIND = "rhnas.policy"
 """What the file says it is."""
 
 
-def save_policy(path: Path, policy: FactoredPolicy, space: Space, trained_on: Mapping[str, Any]) -> None:
+def save_policy(path: Path, policy: Ensemble, space: Space, trained_on: Mapping[str, Any]) -> None:
     """Write a policy for the designs of a space.
 
     Args:
@@ -35,7 +35,7 @@ def save_policy(path: Path, policy: FactoredPolicy, space: Space, trained_on: Ma
         "kind": KIND,
         "choices": choices_of(space),
         "features": feature_count(space),
-        "policy": policy.state_dict(),
+        "members": [member.state_dict() for member in policy.networks],
         "trained_on": dict(trained_on),
     }
     write_atomically(path, pack(content))
@@ -61,7 +61,7 @@ def read_policy(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_policy(path: Path, space: Space) -> FactoredPolicy:
+def load_policy(path: Path, space: Space) -> Ensemble:
     """The policy in a file.
 
     Args:
@@ -80,11 +80,12 @@ def load_policy(path: Path, space: Space) -> FactoredPolicy:
                 got=content.get(name),
                 fix=f"make one with rhnas pretrain --space {space.name} --out FILE",
             )
-    weights = content["policy"]
-    hidden = len(weights["second.bias"])
-    policy = FactoredPolicy(space.shape, feature_count(space), hidden, torch.Generator())
-    policy.load_state_dict(weights)
-    return policy
+    members = []
+    for weights in content["members"]:
+        hidden = len(weights["second.bias"])
+        members.append(FactoredPolicy(space.shape, feature_count(space), hidden, torch.Generator()))
+        members[-1].load_state_dict(weights)
+    return Ensemble(members)
 
 
 def shipped(space_name: str) -> Path:

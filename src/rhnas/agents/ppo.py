@@ -14,7 +14,7 @@ from rhnas.agents.base import HardwareAgent, SearchContext
 from rhnas.agents.descent import Descent
 from rhnas.agents.features import feature_count
 from rhnas.agents.moves import Asked, one_factor_moves, two_factor_moves
-from rhnas.agents.policy import FactoredPolicy
+from rhnas.agents.policy import FactoredPolicy, Policy
 from rhnas.agents.policy_file import load_policy
 from rhnas.agents.questions import Questions
 from rhnas.errors import SettingsError
@@ -156,7 +156,7 @@ class PPOOnlyAgent(HardwareAgent):
         self._proposed: Rollout | None = None  # as asked, rewards still unknown
         self._batch: Rollout | None = None  # told, not yet learnt from
 
-    def _first_policy(self, space: Space) -> FactoredPolicy:
+    def _first_policy(self, space: Space) -> Policy:
         if self.settings.pretrained:
             return load_policy(Path(self.settings.pretrained), space)
         return FactoredPolicy(space.shape, feature_count(space), self.settings.hidden, self._generator)

@@ -21,7 +21,7 @@ from torch import nn
 
 from rhnas.agents.features import feature_count
 from rhnas.agents.lessons import Lessons, LessonSettings, Teacher
-from rhnas.agents.policy import FactoredPolicy, of_chosen
+from rhnas.agents.policy import Ensemble, FactoredPolicy, of_chosen
 from rhnas.agents.policy_file import read_policy, save_policy
 from rhnas.checkpoint import pack, unpack
 from rhnas.errors import SettingsError
@@ -38,25 +38,27 @@ class PretrainSettings:
 
     Attributes:
         rounds: Of new problems; between two of them the policy learns.
-        steps: Of gradient descent per round.
+        members: Policy networks that answer together; each learns on its own from the same problems.
+        steps: Of gradient descent per round and member.
         batch: Designs per step, each with its problem.
-        hidden: Width of the policy network's two layers.
+        hidden: Width of a network's two layers.
         learning_rate: Of Adam at the start, falling to zero along a cosine.
         gradient_norm: Gradients are scaled down to this norm.
         lessons: How problems are drawn.
     """
 
     rounds: int = 24
-    steps: int = 1000
+    members: int = 4
+    steps: int = 300
     batch: int = 256
-    hidden: int = 256
+    hidden: int = 128
     learning_rate: float = 2e-3
     gradient_norm: float = 1.0
     lessons: LessonSettings = field(default_factory=LessonSettings)
 
     def __post_init__(self) -> None:
-        if min(self.rounds, self.steps, self.batch, self.hidden) < 1:
-            raise SettingsError("rounds, steps, batch and hidden must be at least 1", got=self)
+        if min(self.rounds, self.members, self.steps, self.batch, self.hidden) < 1:
+            raise SettingsError("rounds, members, steps, batch and hidden must be at least 1", got=self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,16 +98,17 @@ class Pretraining:
         teacher: Teacher,
         settings: PretrainSettings,
         seeds: Seeds,
-        start: FactoredPolicy | None = None,
+        start: Ensemble | None = None,
     ) -> None:
         self.space, self.settings = space, settings
         self._teacher, self._seeds = teacher, seeds
         generator = torch.Generator().manual_seed(seeds.child("weights").integer())
-        new = FactoredPolicy(space.shape, feature_count(space), settings.hidden, generator)
+        shape = space.shape, feature_count(space), settings.hidden
+        new = Ensemble([FactoredPolicy(*shape, generator) for _ in range(settings.members)])
         self.policy = new if start is None else start
         # A teacher that learns from the policy knows little in the first rounds of a new one.
         self._forgets = start is None and not teacher.exact
-        self._adam = torch.optim.Adam(self.policy.parameters(), lr=settings.learning_rate)
+        self._adams = [torch.optim.Adam(member.parameters()) for member in self.policy.networks]
         self._lessons: list[Lessons] = []
         self._remembered: IntArray = np.empty(0, dtype=np.int64)
         self.progress: list[Progress] = []
@@ -136,33 +139,40 @@ class Pretraining:
             yield self.progress[-1]
 
     def _learn(self, lessons: list[Lessons], index: int) -> float:
-        generator = torch.Generator().manual_seed(self._seeds.child(f"batches {index}").integer())
+        """Every member learns, from batches of its own; their mean loss."""
         columns = zip(*(vars(part).values() for part in lessons), strict=True)
-        features, chosen, masks = (torch.cat(column) for column in columns)
-        problems, draws = chosen.shape[:2]
-        total = 0.0
-        for step in range(self.settings.steps):
-            done = (index + step / self.settings.steps) / self.settings.rounds
-            for group in self._adam.param_groups:
-                group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
-            size = (self.settings.batch,)
-            rows = torch.randint(problems, size, generator=generator)
-            picked = torch.randint(draws, size, generator=generator)
-            designs = chosen[rows, picked]
-            log_policy = self.policy(features[rows], designs, masks[rows, picked])  # (B, D, M)
-            loss = -of_chosen(log_policy, designs).sum(dim=1).mean()
-            self._adam.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.policy.parameters(), self.settings.gradient_norm)
-            self._adam.step()
-            total += loss.item()
-        return total / self.settings.steps
+        taught = Lessons(*(torch.cat(column) for column in columns))
+        losses = []
+        for number, (member, adam) in enumerate(zip(self.policy.networks, self._adams, strict=True)):
+            seed = self._seeds.child(f"batches {index} {number}").integer()
+            generator = torch.Generator().manual_seed(seed)
+            for step in range(self.settings.steps):
+                done = (index + step / self.settings.steps) / self.settings.rounds
+                for group in adam.param_groups:
+                    group["lr"] = self.settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
+                losses.append(self._step(member, adam, taught, generator))
+        return float(np.mean(losses))
+
+    def _step(
+        self, member: FactoredPolicy, adam: torch.optim.Adam, taught: Lessons, generator: torch.Generator
+    ) -> float:
+        problems, draws = taught.chosen.shape[:2]
+        rows = torch.randint(problems, (self.settings.batch,), generator=generator)
+        picked = torch.randint(draws, (self.settings.batch,), generator=generator)
+        designs = taught.chosen[rows, picked]
+        log_policy = member(taught.features[rows], designs, taught.masks[rows, picked])  # (B, D, M)
+        loss = -of_chosen(log_policy, designs).sum(dim=1).mean()
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(member.parameters(), self.settings.gradient_norm)
+        adam.step()
+        return float(loss.item())
 
     def state(self) -> dict[str, Any]:
         """Weights, optimizer, lessons and what the teacher remembers; plain values and arrays."""
         return {
             "policy": self.policy.state_dict(),
-            "adam": self._adam.state_dict(),
+            "adam": [adam.state_dict() for adam in self._adams],
             "lessons": [dict(vars(part)) for part in self._lessons],
             "remembered": self._remembered,
             "progress": [asdict(one) for one in self.progress],
@@ -171,7 +181,8 @@ class Pretraining:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from ``state``; the weights then become what they would have been."""
         self.policy.load_state_dict(state["policy"])
-        self._adam.load_state_dict(state["adam"])
+        for adam, kept in zip(self._adams, state["adam"], strict=True):
+            adam.load_state_dict(kept)
         self._lessons = [Lessons(**part) for part in state["lessons"]]
         self._remembered = state["remembered"]
         self.progress = [Progress(**one) for one in state["progress"]]
