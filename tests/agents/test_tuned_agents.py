@@ -86,13 +86,13 @@ def test_what_was_played_is_kept_and_not_played_again(tuned, tmp_path, monkeypat
     assert not tuned.play(results, tuned.tuning(plan, agents), until=time.monotonic() - 1)
     with pytest.raises(SystemExit, match="must hold annealing/0/resnet34/0; run again"):
         results.chosen("annealing")
-    assert tuned.play(results, tuned.tuning(plan, agents), "", never)
+    assert tuned.play(results, tuned.tuning(plan, agents), never)
     again = tuned.Results(path, plan)
     assert again.runs == results.runs
-    assert tuned.play(again, tuned.tuning(plan, agents), "", never)
+    assert tuned.play(again, tuned.tuning(plan, agents), never)
     assert len(played) == 3 * 2
     assert again.chosen("annealing") == 1
-    assert tuned.play(again, tuned.reporting(again, agents, seeds=2), "", never)
+    assert tuned.play(again, tuned.reporting(again, agents, seeds=2), never)
     assert len(played) == 3 * 2 + 2 * 3 * 2
     tuned.print_table(tuned.Results(path))
     printed = capsys.readouterr().out
