@@ -159,6 +159,10 @@ def test_a_resumed_bench_is_an_uninterrupted_one(tiny, tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="budget"):
         bench(plan(budget=Budget()), tmp_path / "cut", resume=True, progress=lambda *_: None)
     assert json.loads((tmp_path / "cut" / "digits-sizes.json").read_text())["schema"] == 1
+    monkeypatch.setattr(playing, "provenance", lambda **_: {"commit": "a later one"})
+    assert bench(plan(), tmp_path / "cut", resume=True, progress=lambda *_: None)["provenance"] != {
+        "commit": "a later one"
+    }
 
 
 def test_runs_of_what_a_benchmark_was_before_are_refused(tiny, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from rhnas.bench.schemes.registry import tabular_scheme
 from rhnas.bench.summary import summary_of
 from rhnas.bench.yardstick import exact_front, front_share, headroom, yardstick
 from rhnas.errors import RhnasError, SettingsError
-from rhnas.files import canonical_json, write_json
+from rhnas.files import canonical_json, read_json, write_json
 from rhnas.provenance import provenance
 from rhnas.seeds import Seeds
 
@@ -94,8 +94,9 @@ def play(problem: TabularProblem, scheme: str, seed: int, budget: Budget) -> Row
 def bench(plan: Plan, folder: Path, *, workers: int = 1, resume: bool, progress: Progress) -> Row:
     """Play a plan to its end and write ``NAME.json`` into a folder.
 
-    Units already done lie in ``NAME.jsonl``; with ``resume`` they are not played again. Results do not
-    depend on the number of workers or on the order in which they finish.
+    Units already done lie in ``NAME.jsonl``; with ``resume`` they are not played again, and where none is
+    left to play the file still says when they were. Results do not depend on the number of workers or on the
+    order in which they finish.
 
     Args:
         plan: What is played.
@@ -124,6 +125,8 @@ def bench(plan: Plan, folder: Path, *, workers: int = 1, resume: bool, progress:
         journal.append(row)
         progress(len(journal.rows), total)
     rows = [journal.rows[unit] for unit in plan.units]
+    path = folder / f"{plan.benchmark}.json"
+    told = read_json(path).get("provenance") if path.exists() and not todo else None
     result = {
         "schema": 1,
         "how": "modelled",
@@ -132,9 +135,9 @@ def bench(plan: Plan, folder: Path, *, workers: int = 1, resume: bool, progress:
         "seeds": plan.seeds,
         "schemes": summary_of(rows),
         "runs": rows,
-        "provenance": provenance(configuration=canonical_json(plan.units), threads=workers),
+        "provenance": told or provenance(configuration=canonical_json(plan.units), threads=workers),
     }
-    write_json(folder / f"{plan.benchmark}.json", result)
+    write_json(path, result)
     return result
 
 
