@@ -16,13 +16,15 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from rhnas.agents.evaluator import Evaluator
 from rhnas.agents.optimum import cached_optimum, exhaustive_scores
-from rhnas.agents.policy_file import read_policy, shipped
+from rhnas.agents.policy import Ensemble
+from rhnas.agents.policy_file import load_policy, read_policy, save_policy, shipped
 from rhnas.errors import InfeasibleDesignError
 from rhnas.files import read_json, write_json
 from rhnas.networks.zoo import load_network
@@ -45,6 +47,9 @@ AGENTS = (*POLICY, "local_search", "ppo", "random")
 
 SPENT = (1, 5, 20)
 """Evaluations after which gaps are reported; the last is the budget."""
+
+FOLDER = TemporaryDirectory()
+"""Of policies that are made here."""
 
 SMALL = 1 << 13
 """Designs of a space up to which a network's costs of all of them are looked up."""
@@ -127,6 +132,15 @@ def problems(space: str, objectives: list[Objective], count: int, seed: int) -> 
             yield Problem(task, whole)
 
 
+def fewer(policy: Path, space: str, members: int) -> Path:
+    """A file of the policy's first members alone; it lasts as long as the program."""
+    choices = load_platform("vta").space(space)
+    path = Path(FOLDER.name) / "fewer.policy"
+    kept = Ensemble(load_policy(policy, choices).networks[:members])
+    save_policy(path, kept, choices, read_policy(policy)["trained_on"])
+    return path
+
+
 def table(content: dict[str, Any]) -> None:
     """Median and 90th percentile of the gaps, by agent and evaluations spent."""
     problems, spent = content["problems"], content["spent"]
@@ -144,6 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--space", choices=["vta-intel", "vta"], default="vta-intel")
     parser.add_argument("--policy", type=Path, help="what rhnas pretrain wrote; the package's if left out")
+    parser.add_argument("--members", type=int, help="ask only so many of the networks that answer together")
     parser.add_argument("--objectives", nargs="*", type=Objective, default=[Objective.EDP])
     parser.add_argument("--budgets", type=int, default=12, help="chip budgets per network and objective")
     parser.add_argument("--seeds", type=int, default=10)
@@ -156,6 +171,8 @@ def main() -> None:
         table(read_json(given.table))
         return
     policy = given.policy or shipped(given.space)
+    if given.members:
+        policy = fewer(policy, given.space, given.members)
     started = time.perf_counter()
     figures: dict[str, Any] = {}
     for problem in problems(given.space, given.objectives, given.budgets, given.seed):
