@@ -29,8 +29,8 @@ lint: $(VENV)/all
 bench: $(VENV)/all
 	for name in realizability cost_model simulator compiled_layers; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Every table of docs/results that is about searching. Networks' tables are read from RHNAS_DATA (docs/bench.md);
-# finished seeds under results/ are kept and what is missing there is run.
+# Every table of docs/results that is about searching. Networks' tables are read from RHNAS_DATA (docs/bench.md).
+# Seeds of the benches that are missing under results/ are played; the rest prints what is there.
 bench-search: $(VENV)/all
 	$(BIN)/rhnas bench --out results/bench --resume
 	$(BIN)/python benchmarks/bench_table.py
@@ -38,7 +38,7 @@ bench-search: $(VENV)/all
 	$(BIN)/python benchmarks/ablations.py --table
 	$(BIN)/python benchmarks/tuned_agents.py --table
 	for space in vta-intel vta; do $(BIN)/python benchmarks/pretrained.py --table results/agents/pretrained-$$space.json || exit 1; done
-	$(BIN)/python benchmarks/expensive.py
+	$(BIN)/python benchmarks/expensive.py --table
 	$(BIN)/python benchmarks/supernet_rank.py --table
 
 # Stages whose artefact is under results/ are skipped; HEADLINE="--limit-minutes 75" ends between two epochs, and the

@@ -179,8 +179,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0, help="of the networks")
     parser.add_argument("--runs", type=Path, default=RUNS, help="where runs are kept")
+    parser.add_argument("--table", action="store_true", help="print what --runs holds; play nothing")
     given = parser.parse_args()
     runs = finished(given.runs)
+    if given.table:
+        for name in sorted({run["problem"] for run in runs}):
+            report(name, [run for run in runs if run["problem"] == name])
+        return
     done = {(run["problem"], run["agent"], run["seed"]) for run in runs}
     for name in given.problems:
         problem = Problem(name, given.seed)
