@@ -16,7 +16,7 @@ from rhnas.agents.evaluator import DesignCosts
 from rhnas.agents.features import budget_features, feature_count
 from rhnas.agents.lessons import LessonSettings, Teacher
 from rhnas.agents.policy import Ensemble, FactoredPolicy, of_chosen, prefix_masks
-from rhnas.agents.policy_file import load_policy, read_policy, save_policy
+from rhnas.agents.policy_file import KIND, load_policy, read_policy, save_policy
 from rhnas.agents.pretraining import Pretraining, PretrainSettings, pretrain
 from rhnas.agents.price_table import PriceTable
 from rhnas.agents.registry import make_agent
@@ -184,7 +184,8 @@ def test_a_file_gives_back_the_same_policy(tmp_path):
     [
         (None, "must be readable"),
         (b"no archive", "undamaged policy file"),
-        (pack({"kind": "something else"}), "must hold a policy"),
+        (pack({"kind": "something else"}), "must hold a policy's networks"),
+        (pack({"kind": KIND, "policy": {}}), "must hold a policy's networks"),
     ],
 )
 def test_files_that_are_no_policy_are_refused(tmp_path, content, message):

@@ -56,8 +56,8 @@ def read_policy(path: Path) -> dict[str, Any]:
         ) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path} must be an undamaged policy file", got=error.got, fix=fix) from error
-    if content.get("kind") != KIND:
-        raise CheckpointError(f"{path} must hold a policy", got=sorted(content), fix=fix)
+    if content.get("kind") != KIND or not content.get("members"):
+        raise CheckpointError(f"{path} must hold a policy's networks", got=sorted(content), fix=fix)
     return content
 
 
