@@ -48,9 +48,6 @@ AGENTS = (*POLICY, "local_search", "ppo", "random")
 SPENT = (1, 5, 20)
 """Evaluations after which gaps are reported; the last is the budget."""
 
-FOLDER = TemporaryDirectory()
-"""Of policies that are made here."""
-
 SMALL = 1 << 13
 """Designs of a space up to which a network's costs of all of them are looked up."""
 
@@ -132,10 +129,10 @@ def problems(space: str, objectives: list[Objective], count: int, seed: int) -> 
             yield Problem(task, whole)
 
 
-def fewer(policy: Path, space: str, members: int) -> Path:
-    """A file of the policy's first members alone; it lasts as long as the program."""
+def fewer(policy: Path, space: str, members: int, folder: Path) -> Path:
+    """A file of the policy's first members alone, in a folder."""
     choices = load_platform("vta").space(space)
-    path = Path(FOLDER.name) / "fewer.policy"
+    path = folder / "fewer.policy"
     kept = Ensemble(load_policy(policy, choices).networks[:members])
     save_policy(path, kept, choices, read_policy(policy)["trained_on"])
     return path
@@ -170,9 +167,15 @@ def main() -> None:
     if given.table:
         table(read_json(given.table))
         return
-    policy = given.policy or shipped(given.space)
-    if given.members:
-        policy = fewer(policy, given.space, given.members)
+    with TemporaryDirectory() as folder:
+        policy = given.policy or shipped(given.space)
+        if given.members:
+            policy = fewer(policy, given.space, given.members, Path(folder))
+        measure(given, policy)
+
+
+def measure(given: argparse.Namespace, policy: Path) -> None:
+    """Play what was asked for; print it and write it where asked."""
     started = time.perf_counter()
     figures: dict[str, Any] = {}
     for problem in problems(given.space, given.objectives, given.budgets, given.seed):

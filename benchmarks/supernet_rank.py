@@ -186,7 +186,9 @@ class Bench:
 def show(found: dict[str, Any]) -> None:
     """One row per search."""
     net, equal = found["supernet"], found["random"]["in_the_time_of"]
+    whole = found["options"]["full_epochs"] * found["random"]["seconds_per_epoch"]
     print(f"Kendall's tau on {len(net['networks'])} networks: {net['tau']:.2f}; FLOPs {net['tau_flops']:.2f}")
+    print(f"training {found['random']['network']} whole: {whole:.0f} s, told from {TIMED_STEPS} steps")
     print(f"{'search':10} {'network':9} {'accuracy':>8} {'rank':>5} {'seconds':>8}  random in that time")
     for name in ("supernet", *STRATEGIES):
         row = found[name]
@@ -258,7 +260,8 @@ def main() -> None:
     if "random" not in found:
         return
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(given.out, {"options": options, "provenance": provenance(), **found})
+    found = {"options": options, "provenance": provenance(), **found}
+    write_json(given.out, found)
     show(found)
 
 

@@ -63,7 +63,7 @@ class PPOSettings:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Designs with what the policy knew when it chose them. Legend as in ``FactoredPolicy``.
+    """Designs with what the policy knew when it chose them. Legend as in ``Policy``.
 
     Attributes:
         chosen: int64 (B, D).

@@ -14,7 +14,7 @@ class Questions:
     """The choices of a batch of designs, every distinct question once.
 
     A question is a context, the choices so far, and whose turn it is. A choice with one feasible value is no
-    question: its log-probability is 0. Legend as in ``FactoredPolicy``; C contexts, U questions.
+    question: its log-probability is 0. Legend as in ``Policy``; C contexts, U questions.
 
     Attributes:
         contexts: float32 (C, F).
@@ -40,7 +40,7 @@ class Questions:
             sizes: Number of values of each choice.
             features: float32 (B, F).
             chosen: int64 (B, D).
-            masks: bool (B, D, M), as ``FactoredPolicy.forward`` takes them.
+            masks: bool (B, D, M), as ``Policy.forward`` takes them.
         """
         starts = [0, *accumulate(sizes)]
         value = chosen + torch.tensor(starts[:-1])

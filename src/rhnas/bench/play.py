@@ -114,9 +114,13 @@ def bench(plan: Plan, folder: Path, *, workers: int = 1, resume: bool, progress:
         DataError: The accuracy table is missing.
         RhnasError: A worker was killed; what is finished is kept.
     """
+    kept = folder / f"{plan.benchmark}.jsonl"
+    if kept.exists() and not resume:
+        fix = "add --resume or choose another --out"
+        raise SettingsError(f"{kept} must not hold results yet", got="some", fix=fix)
     problem = TabularProblem.of(benchmark_named(plan.benchmark))
-    journal = Journal(folder / f"{plan.benchmark}.jsonl", plan, problem)
-    journal.open(resume=resume or not journal.path.exists())
+    journal = Journal(kept, plan, problem)
+    journal.open()
     # Seed by seed, so that an early end leaves every scheme with the same seeds.
     todo = sorted((unit for unit in plan.units if unit not in journal.rows), key=lambda unit: unit[1])
     total = len(plan.units)
@@ -171,19 +175,12 @@ class Journal:
         self.rows: dict[tuple[str, int], Row] = {}
         self._of = {"budget": asdict(plan.budget), "problem": problem.fingerprint}
 
-    def open(self, *, resume: bool) -> None:
+    def open(self) -> None:
         """Read what is there; a line cut off by a kill is dropped.
 
         Raises:
-            SettingsError: There is something and it is not to be resumed, or it is of another budget or of
-                another problem.
+            SettingsError: There is something of another budget or of another problem.
         """
-        if not resume:
-            raise SettingsError(
-                f"{self.path} must not hold results yet",
-                got="some",
-                fix="add --resume or choose another --out",
-            )
         if not self.path.exists():
             return
         lines = []
