@@ -159,17 +159,23 @@ def _prove(
         "judged": _sha256_of_judged(design),
     }
     entry = {**NOTHING, **_kept(design, known), **known, "label": manifest["label"]}
+    twin = _twin(design, entry)
     tell(f"{name}: simulating {len(pictures)} pictures")
     simulated = realization.simulate(pictures)
     entry |= _accuracy(design, known["judged"]) | _simulated(entry, realization, simulated, expected)
     yield entry
     if checks.rtl:
-        tell(f"{name}: running {len(pictures)} pictures on the generated Verilog")
-        entry |= _rtl(entry, realization.run_rtl(pictures), simulated, expected)
+        if twin.get("images_rtl", 0) >= len(pictures):
+            tell(f"{name}: the same program has run on the same Verilog")
+            entry |= _rtl_of(entry, twin)
+        else:
+            tell(f"{name}: running {len(pictures)} pictures on the generated Verilog")
+            entry |= _rtl(entry, realization.run_rtl(pictures), simulated, expected)
         yield entry
     if checks.synthesize:
         tell(f"{name}: synthesizing")
-        entry["synthesis"] = dict(toolchain.synthesize(design.accelerator, design.settings.platform.fpga))
+        fpga = design.settings.platform.fpga
+        entry["synthesis"] = twin.get("synthesis") or dict(toolchain.synthesize(design.accelerator, fpga))
         yield entry
     if checks.place:
         placed = toolchain.place(design.accelerator, lambda doing: tell(f"{name}: {doing}"))
@@ -235,6 +241,19 @@ def _rtl(
     }
 
 
+def _rtl_of(entry: Mapping[str, Any], twin: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``_rtl``, from another scheme's run of the same program on the same hardware."""
+    exact = {**entry["exact"], "rtl": twin["exact"]["rtl"]}
+    cycles = {**entry["cycles"], "rtl": twin["cycles"]["rtl"]}
+    return {
+        "images_rtl": twin["images_rtl"],
+        "exact": exact,
+        "bit_exact": all(exact.values()),
+        "cycles": cycles,
+        "cycles_equal": twin["cycles_equal"] and cycles["rtl"] == cycles["simulated"],
+    }
+
+
 def _exactness(entry: Mapping[str, Any], how: str, run: Execution, expected: Int8Array) -> dict[str, Any]:
     """Whether every picture's scores are the golden model's, in this run and in all runs."""
     exact = {**entry.get("exact", {}), how: bool(np.array_equal(run.scores, expected))}
@@ -249,6 +268,19 @@ def _kept(design: Design, known: Mapping[str, str]) -> dict[str, Any]:
     """What an earlier call found of the same build and program."""
     entry = _entries(design).get(design.scheme, {})
     return entry if known.items() <= entry.items() else {}
+
+
+def _twin(design: Design, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Another scheme's entry, where it ended with the same network on the same accelerator; else empty."""
+    same = ("program", "judged", "label")
+    twins = (
+        other
+        for scheme, other in _entries(design).items()
+        if scheme != design.scheme
+        and all(other.get(key) == entry[key] for key in same)
+        and _current(design, scheme, other)
+    )
+    return next(twins, {})
 
 
 def _entries(design: Design) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from rhnas.codesign.problem import Problem
 from rhnas.codesign.run import run
 from rhnas.codesign.schemes import responses
 from rhnas.codesign.schemes.responses import NEGLIGIBLE, RESPONSES, TURNS, Moment
-from rhnas.codesign.schemes.table import FURTHER, SCHEMES, schemes_with, searches_of
+from rhnas.codesign.schemes.table import ACCURATE, FURTHER, JOINT, SCHEMES, schemes_with, searches_of
 from rhnas.codesign.stages import Stages
 from rhnas.errors import SettingsError
 from rhnas.settings import Settings, parse_settings
@@ -94,11 +94,41 @@ def test_exact_response_is_the_soft_minimum_over_all_designs(side, settings: Set
     assert share[rows].sum() == pytest.approx(1, abs=len(scores) * np.exp(-NEGLIGIBLE))
 
 
+def test_without_a_weight_one_search_serves_every_scheme(
+    tiny: Settings, toy_platform, tmp_path: Path
+) -> None:
+    free = parse_settings(tiny.to_toml(), ["objective.weight=0", 'run.schemes=["alternation"]'])
+    study = Study(tmp_path / "run", free)
+    result = run(study)
+    searched = {trial["scheme"] for trial in study.trials() if trial["stage"] == "search"}
+    assert searched == {"hardware_only"}
+    rows = [result[key] for key in ("baseline", "hardware_only", "two_stage", "found", "alternation")]
+    assert len({tuple(row["options"]) for row in rows}) == 1
+    assert rows[0]["accelerator"] == toy_platform.default()
+    assert len({row["label"] for row in rows[1:]}) == 1
+    assert all(row["gap"] < rows[0]["edp_uj_ms"] / rows[1]["edp_uj_ms"] - 1 for row in rows[1:])
+    assert result["certificate"]["candidates"] is None
+
+
+def test_without_a_weight_a_joint_search_ends_with_the_same_networks(
+    tiny: Settings, toy_platform, tmp_path: Path
+) -> None:
+    free = parse_settings(tiny.to_toml(), ["objective.weight=0"])
+    one = Run(Problem.of(free), Stages(Study(tmp_path / "run", free), 60))
+    ends = []
+    for search in (ACCURATE, JOINT):
+        loop = one.codesign(search)
+        assert [trial.learning for trial in loop][-1]
+        settled = loop.settle(6, loop.networks.seeds.child("settle"))
+        ends.append((settled.architectures, settled.accuracies))
+    assert ends[0] == ends[1]
+
+
 def test_names_and_sizes_are_checked_before_anything_is_spent(
     tiny: Settings, toy_platform, tmp_path: Path, monkeypatch
 ) -> None:
     with pytest.raises(SettingsError, match="did you mean alternation"):
-        schemes_with(["alternations"])
+        schemes_with(["alternations"], 0.1)
     monkeypatch.setattr("rhnas.codesign.experiment.MOST_DESIGNS", 10)
     exact = parse_settings(tiny.to_toml(), ['run.schemes=["exact"]'])
     with pytest.raises(SettingsError, match="at most 10"):

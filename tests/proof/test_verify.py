@@ -1,6 +1,7 @@
 """Proofs: what is equal, what is not, what is kept, and what a missing tool leaves."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,6 +201,36 @@ def test_the_latency_at_fmax_is_of_the_verilogs_cycles_where_it_ran(building: Pa
     said = capsys.readouterr().out
     assert "found: 50.0 MHz on a part, limited by compute > compute.alu; a launch takes" in said
     assert "limited by the path through compute → compute.alu" in (building / "report.html").read_text()
+
+
+def test_schemes_that_ended_with_one_design_share_its_verilog(
+    building: Path, monkeypatch: pytest.MonkeyPatch, no_generator
+):
+    result = json.loads((building / "result.json").read_text())
+    result["two_stage"] = {**result["found"], "scheme": "two_stage"}
+    (building / "result.json").write_text(json.dumps(result))
+    shutil.copyfile(building / "found" / "network.npz", building / "two_stage" / "network.npz")
+    ran, synthesized = [], []
+
+    def run_rtl(self, pictures):
+        ran.append(len(pictures))
+        return self.simulate(pictures)
+
+    def synthesize(self, row, part):
+        synthesized.append(row)
+        return {"LUT": 7}
+
+    monkeypatch.setattr(VtaRealization, "run_rtl", run_rtl)
+    monkeypatch.setattr(VtaToolchain, "synthesize", synthesize)
+    asked = Checks(images=2, rtl=True, synthesize=True)
+    found, twin = (verify(building, [key], asked)["schemes"][key] for key in ("found", "two_stage"))
+    assert (len(ran), len(synthesized)) == (1, 1)
+    alike = ("exact", "bit_exact", "cycles", "cycles_equal", "images_rtl", "synthesis")
+    assert {key: twin[key] for key in alike} == {key: found[key] for key in alike}
+    verify(building, ["two_stage"], replace(asked, images=3))
+    assert ran == [2, 3], "found ran on fewer pictures"
+    verify(building, ["baseline"], asked)
+    assert (len(ran), len(synthesized)) == (3, 2), "another accelerator"
 
 
 TOO_LARGE = {

@@ -20,7 +20,7 @@ from rhnas.codesign.problem import Problem
 from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.schemes.responses import MOST_DESIGNS, RESPONSES
-from rhnas.codesign.schemes.table import AWARE, JOINT, NetworkSearch, Scheme, schemes_with, searches_of
+from rhnas.codesign.schemes.table import AWARE, NetworkSearch, Scheme, schemes_with, searches_of
 from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
 from rhnas.codesign.workers import Crew
 from rhnas.errors import SettingsError
@@ -57,8 +57,9 @@ class Run:
         self.progress: Progress = progress or Silence()
         self.crew = crew
         self.counts = LayerCounts.of(problem.networks)
-        self.schemes = schemes_with(problem.settings.run.schemes)
+        self.schemes = schemes_with(problem.settings.run.schemes, problem.settings.objective.weight)
         self.searches = searches_of(self.schemes)
+        self.search_of = {scheme.key: scheme.network for scheme in self.schemes}
         exact = any(search.response == "exact" for search in self.searches)
         if exact and problem.designs.count > MOST_DESIGNS:
             raise SettingsError(
@@ -304,10 +305,12 @@ class Run:
         settings = self.problem.settings
         self.progress.stage("certified gap", 1)
         yield dict
-        held = self._trained(self._choice(AWARE))["accuracy"] - settings.objective.tolerance
+        held = (
+            self._trained(self._choice(self.search_of["baseline"]))["accuracy"] - settings.objective.tolerance
+        )
         networks = {network: None for search in self.searches for network in self._finalists(search)}
         holding = [n for n in networks if self._trained(n)["accuracy"] >= held - ROUNDING]
-        joint = self._searched(JOINT)
+        joint = self._searched(self.search_of["found"])
         candidates = [
             Measured(architecture=tuple(options), error=error)
             for options, error in zip(joint["candidates"], joint["errors"], strict=True)

@@ -7,7 +7,7 @@ that search hardware have the same agent and the same number of evaluations.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rhnas.errors import SettingsError, did_you_mean
@@ -79,18 +79,25 @@ FURTHER = {scheme.name: scheme for scheme in (ALTERNATION, EXACT)}
 """Schemes that a run carries out beside ``SCHEMES`` where they are asked for."""
 
 
-def schemes_with(further: Sequence[str]) -> tuple[Scheme, ...]:
+def schemes_with(further: Sequence[str], weight: float) -> tuple[Scheme, ...]:
     """The schemes of a run.
+
+    At weight 0 no network search knows a cost: all are the one for accuracy alone, and a joint search is that
+    one followed by the accelerator's. So a front over weights ends there, at the cost of one search.
 
     Args:
         further: Names of schemes beyond the four.
+        weight: Lambda.
 
     Raises:
         SettingsError: A name is unknown; names the nearest.
 
     Example:
-        >>> [scheme.name for scheme in schemes_with(["exact"])]
+        >>> [scheme.name for scheme in schemes_with(["exact"], 0.1)]
         ['nas_only', 'hardware_only', 'two_stage', 'rhnas', 'exact']
+        >>> *_, found = schemes_with([], 0)
+        >>> found.network.name, found.hardware
+        ('hardware_only', 'after')
     """
     for name in further:
         if name not in FURTHER:
@@ -99,7 +106,14 @@ def schemes_with(further: Sequence[str]) -> tuple[Scheme, ...]:
                 got=name,
                 fix=did_you_mean(name, FURTHER),
             )
-    return (*SCHEMES, *(FURTHER[name] for name in dict.fromkeys(further)))
+    schemes = (*SCHEMES, *(FURTHER[name] for name in dict.fromkeys(further)))
+    return schemes if weight > 0 else tuple(_for_accuracy_alone(scheme) for scheme in schemes)
+
+
+def _for_accuracy_alone(scheme: Scheme) -> Scheme:
+    return replace(
+        scheme, network=ACCURATE, hardware="after" if scheme.hardware == "joint" else scheme.hardware
+    )
 
 
 def searches_of(schemes: Sequence[Scheme]) -> tuple[NetworkSearch, ...]:
