@@ -17,9 +17,9 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from headline_table import markdown
-from rhnas.codesign.experiment import train_name
 from rhnas.codesign.loop import relative_entropy
 from rhnas.codesign.reuse import finished_stages
+from rhnas.codesign.stages import train_name
 from rhnas.networks.spaces.registry import network_space
 from rhnas.settings import parse_settings
 from rhnas.study import Study

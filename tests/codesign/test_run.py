@@ -225,6 +225,21 @@ def test_kept_stages_are_small_whole_and_written_once(
         run(Study(tmp_path / "run", finished.settings), reuse=[kept])
 
 
+def test_integers_of_a_kept_run_are_read_beside_its_result(
+    finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    keep_stages(finished, kept)
+    assert not list((kept / "stages").glob("quantize-*"))
+    for path in (finished.directory / "result.json", *finished.directory.glob("*/network.npz")):
+        copy = kept / path.relative_to(finished.directory)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.delattr("rhnas.codesign.experiment.integer_network")
+    again = run(Study(tmp_path / "run", finished.settings), reuse=[kept])
+    assert without_times(again) == without_times(finished.result())
+
+
 def test_a_lost_gpu_ends_the_run_with_the_way_on(
     finished: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

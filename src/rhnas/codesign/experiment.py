@@ -21,7 +21,17 @@ from rhnas.codesign.results import Chosen, result_of
 from rhnas.codesign.retime import RETIMED, retimed
 from rhnas.codesign.schemes.responses import MOST_DESIGNS, RESPONSES
 from rhnas.codesign.schemes.table import AWARE, NetworkSearch, Scheme, schemes_with, searches_of
-from rhnas.codesign.stages import Progress, Silence, Stage, Stages, State
+from rhnas.codesign.stages import (
+    Progress,
+    Silence,
+    Stage,
+    Stages,
+    State,
+    as_state,
+    content_of,
+    quantize_name,
+    train_name,
+)
 from rhnas.codesign.workers import Crew
 from rhnas.errors import SettingsError
 from rhnas.files import write_atomically
@@ -72,7 +82,7 @@ class Run:
         """Search, train, choose, tune, test."""
         self._all([_search_name(search) for search in self.searches])
         self._all([train_name(each) for search in self.searches for each in self._finalists(search)])
-        self._all([_quantize_name(self._choice(scheme.network)) for scheme in self.schemes])
+        self._all([quantize_name(self._choice(scheme.network)) for scheme in self.schemes])
         chosen = [self._chosen(scheme) for scheme in self.schemes]
         for each in chosen:
             write_atomically(self._integer_path(each.scheme.key), self._quantized(each.architecture))
@@ -321,7 +331,7 @@ class Run:
 
     def _quantized(self, architecture: Architecture) -> bytes:
         """The file of a network as integers."""
-        return bytes(self.carry_out(_quantize_name(architecture))["file"].numpy())
+        return content_of(self.carry_out(quantize_name(architecture)))
 
     def _quantize(self, architecture: Architecture, _: State | None) -> Stage:
         problem = self.problem
@@ -330,10 +340,7 @@ class Run:
         yield dict
         seeds, recipe = problem.seeds.child("train"), problem.settings.quantize
         integers = integer_network(network, problem.data, recipe, seeds)
-        return {
-            "accuracy_validation": integer_accuracy(integers, problem.data.validation),
-            "file": torch.frombuffer(bytearray(integers.packed()), dtype=torch.uint8),
-        }
+        return as_state(integers.packed())
 
     def _integer_path(self, key: str) -> Path:
         return self.stages.directory / key / "network.npz"
@@ -387,12 +394,3 @@ def _is_held(search: NetworkSearch) -> bool:
 
 def _search_name(search: NetworkSearch) -> str:
     return f"search/{search.name}"
-
-
-def train_name(architecture: Architecture) -> str:
-    """Name of the stage that trains a network."""
-    return f"train/{'-'.join(map(str, architecture))}"
-
-
-def _quantize_name(architecture: Architecture) -> str:
-    return f"quantize/{'-'.join(map(str, architecture))}"

@@ -13,8 +13,8 @@ from typing import Any
 
 from rhnas.checkpoint import pack, unpack
 from rhnas.codesign.problem import Problem
-from rhnas.codesign.schemes.table import SCHEMES, searches_of
-from rhnas.codesign.stages import KINDS, Lent
+from rhnas.codesign.schemes.table import FURTHER, SCHEMES, searches_of
+from rhnas.codesign.stages import KINDS, Lent, as_state, quantize_name
 from rhnas.errors import CheckpointError, SettingsError
 from rhnas.files import write_atomically
 from rhnas.settings import Settings, parse_settings
@@ -119,7 +119,8 @@ def keep_stages(study: Study, target: Path) -> list[str]:
     """Copy a run's finished network searches, trainings and integers into a folder that can take its place.
 
     Each becomes one file, written once: what it ended with (candidates and alpha of a search, the weights of
-    a training, the integers of a network), its seconds and its trials.
+    a training, the integers of a network), its seconds and its trials. Integers that a finished run ended
+    with are left out: they lie as ``network.npz`` beside its result and are read from there.
 
     Args:
         study: The run, finished or not.
@@ -130,8 +131,10 @@ def keep_stages(study: Study, target: Path) -> list[str]:
     """
     target.mkdir(parents=True, exist_ok=True)
     Study(target, study.settings)
-    left_out = []
+    left_out, beside = [], _integers(study) if study.finished else {}
     for name, (result, seconds, trials) in finished_stages(study).items():
+        if name in beside:
+            continue
         path = target / KEPT / f"{name.replace('/', '-')}.pt.xz"
         if path.exists():
             continue
@@ -145,11 +148,23 @@ def keep_stages(study: Study, target: Path) -> list[str]:
 
 def finished_stages(study: Study) -> dict[str, Lent]:
     """Network searches, trainings and integers of a run that are done: kept ones, workers' and its own."""
-    found = dict(_read_kept(path) for path in sorted((study.directory / KEPT).glob("*.pt.xz")))
+    found = _integers(study) if study.finished else {}
+    found |= dict(_read_kept(path) for path in sorted((study.directory / KEPT).glob("*.pt.xz")))
     for part in sorted((study.directory / PARTS).glob(f"*/{CHECKPOINT}")):
         found |= stages_of(Study(part.parent, study.settings))
     found |= stages_of(study)
     return {name: lent for name, lent in found.items() if name.partition("/")[0] in KINDS}
+
+
+def _integers(study: Study) -> dict[str, Lent]:
+    """The integer networks that a finished run ended with, whose stages need not be kept beside them."""
+    result = study.result()
+    found: dict[str, Lent] = {}
+    for key in (scheme.key for scheme in (*SCHEMES, *FURTHER.values())):
+        path = study.directory / key / "network.npz"
+        if key in result and path.exists():
+            found[quantize_name(tuple(result[key]["options"]))] = as_state(path.read_bytes()), 0.0, []
+    return found
 
 
 def _read_kept(path: Path) -> tuple[str, Lent]:

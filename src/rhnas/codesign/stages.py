@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from rhnas.checkpoint import pack, unpack
 from rhnas.errors import CheckpointError, RhnasError, SettingsError
+from rhnas.networks.spaces.base import Architecture
 from rhnas.study import Study
 
 State = dict[str, Any]
@@ -22,6 +25,31 @@ Lent = tuple[State, float, list[dict[str, Any]]]
 
 KINDS = ("search", "train", "quantize")
 """Kinds of the stages that come first, in order; what follows takes minutes and is not told apart."""
+
+
+def train_name(architecture: Architecture) -> str:
+    """Name of the stage that trains a network."""
+    return f"train/{'-'.join(map(str, architecture))}"
+
+
+def quantize_name(architecture: Architecture) -> str:
+    """Name of the stage that makes a trained network's integers."""
+    return f"quantize/{'-'.join(map(str, architecture))}"
+
+
+def as_state(content: bytes) -> State:
+    """The result of a stage that ends with one file.
+
+    Example:
+        >>> content_of(as_state(b"integers"))
+        b'integers'
+    """
+    return {"file": torch.frombuffer(bytearray(content), dtype=torch.uint8)}
+
+
+def content_of(state: State) -> bytes:
+    """The file of such a result."""
+    return bytes(state["file"].numpy())
 
 
 class PausedError(RhnasError):
