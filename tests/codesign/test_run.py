@@ -121,9 +121,11 @@ def test_a_kill_anywhere_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("group", "key", "value"), [("platform", "limits", {"lanes": 4}), ("objective", "weight", 0.3)], ids=str
+    ("group", "key", "value"),
+    [("platform", "limits", {"lanes": 4}), ("objective", "weight", 0.3), ("quantize", "epochs", 1)],
+    ids=str,
 )
-def test_another_chip_or_weight_takes_over_what_does_not_depend_on_it(
+def test_another_chip_weight_or_recipe_takes_over_what_does_not_depend_on_it(
     finished: Study, tmp_path: Path, group: str, key: str, value: object
 ) -> None:
     tree = finished.settings.to_dict()
@@ -135,7 +137,8 @@ def test_another_chip_or_weight_takes_over_what_does_not_depend_on_it(
     assert without_times(lent) == without_times(anew)
     assert study.trials() == Study(tmp_path / "anew", settings).trials()
     theirs, ours = finished_stages(finished), finished_stages(study)
-    shared = {"search/baseline" if group == "platform" else "search/hardware_only"}
+    alone = {"platform": ["baseline"], "objective": ["hardware_only"]}
+    shared = {f"search/{key}" for key in alone.get(group, ["baseline", "hardware_only", "found"])}
     shared |= {name for name in theirs if name.startswith("train/") and name in ours}
     assert {name: ours[name][1] for name in shared} == {name: theirs[name][1] for name in shared}
     if group == "platform":
@@ -163,7 +166,8 @@ def test_only_a_run_that_differs_in_chip_or_weight_lends(finished: Study, tmp_pa
     tree = finished.settings.to_dict()
     tree["run"]["seed"] = 5
     with pytest.raises(
-        SettingsError, match=r"must differ in platform\.fpga, platform\.limits and objective\.weight only"
+        SettingsError,
+        match=r"must differ in platform\.fpga, platform\.limits, objective\.weight and quantize\.\* only",
     ):
         run(Study(tmp_path / "a", Settings.model_validate(tree)), reuse=[finished.directory])
     tree = finished.settings.to_dict()

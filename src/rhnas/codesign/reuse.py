@@ -24,9 +24,11 @@ CHIP = ("platform.fpga", "platform.limits")
 """Keys by which neither a search for the baseline accelerator nor the training of a network is changed."""
 WEIGHT = "objective.weight"
 """Key by which neither a search for accuracy alone nor the training of a network is changed."""
+INTEGERS = "quantize"
+"""Group of settings by which only a network's integers are changed."""
 NETWORK = ("train", "quantize")
 """Kinds of stages that know one network and no accelerator."""
-MAY_DIFFER = (*CHIP, WEIGHT, "run.threads", "run.optimum", "run.checkpoint_s")
+MAY_DIFFER = (*CHIP, WEIGHT, INTEGERS, "run.threads", "run.optimum", "run.checkpoint_s")
 """Keys in which a lender may differ."""
 
 KEPT = "stages"
@@ -41,15 +43,16 @@ class Donor:
     Of a run with the same settings those are all network searches, trainings and integers that it has
     finished. Of a run for another chip with the same baseline accelerator: the network searches that know one
     accelerator only, the baseline; of a run with another weight of the cost: those for accuracy alone; and of
-    both the training of any network from scratch with its integers. The seconds they took count in the new
-    run as well.
+    both the training of any network from scratch with its integers. Of a run with another recipe for
+    integers: all but these. The seconds they took count in the new run as well.
 
     Args:
         directory: Of the run, or of what is kept of it (``keep_stages``).
         problem: Of the new run.
 
     Raises:
-        SettingsError: The runs differ in more than chip and weight, or in the baseline accelerator.
+        SettingsError: The runs differ in more than chip, weight and recipe for integers, or in the
+            baseline accelerator.
         CheckpointError: A kept stage cannot be read.
     """
 
@@ -60,7 +63,7 @@ class Donor:
         settings = parse_settings(config.read_text(encoding="utf-8"))
         study = Study(directory, settings)
         self._stages = finished_stages(study)
-        chip, weight = _differ(directory, settings, problem.settings)
+        chip, weight, integers = _differ(directory, settings, problem.settings)
         if chip:
             _require_same_baseline(settings, problem)
         if chip or weight:
@@ -74,23 +77,29 @@ class Donor:
                 for name, lent in self._stages.items()
                 if name in same or name.partition("/")[0] in NETWORK
             }
+        if integers:
+            self._stages = {
+                name: lent for name, lent in self._stages.items() if not name.startswith(INTEGERS)
+            }
 
     def stage(self, name: str) -> Lent | None:
         """A finished stage; None where the donor does not have it."""
         return self._stages.get(name)
 
 
-def _differ(directory: Path, theirs: Settings, ours: Settings) -> tuple[bool, bool]:
-    """Whether two runs differ in chip and in weight; that they do in nothing else that counts is required."""
+def _differ(directory: Path, theirs: Settings, ours: Settings) -> tuple[bool, bool, bool]:
+    """Whether two runs differ in chip, weight, recipe for integers; that nothing else counts is required."""
     differences = ours.differences(theirs)
     other = [difference for difference in differences if not difference.startswith(MAY_DIFFER)]
     if other:
         raise SettingsError(
-            f"the run in {directory} must differ in {', '.join(CHIP)} and {WEIGHT} only",
+            f"the run in {directory} must differ in {', '.join(CHIP)}, {WEIGHT} and {INTEGERS}.* only",
             got="; ".join(other),
         )
-    chip = any(difference.startswith(CHIP) for difference in differences)
-    return chip, any(difference.startswith(WEIGHT) for difference in differences)
+    chip, weight, integers = (
+        any(difference.startswith(keys) for difference in differences) for keys in (CHIP, WEIGHT, INTEGERS)
+    )
+    return chip, weight, integers
 
 
 def _require_same_baseline(theirs: Settings, problem: Problem) -> None:
