@@ -11,7 +11,7 @@ from rhnas.nas.network import Network
 from rhnas.nas.search import DifferentiableSearch
 from rhnas.nas.supernet import SuperNet
 from rhnas.networks.spaces.base import NetworkSpace
-from rhnas.networks.spaces.nasbench201 import alive
+from rhnas.networks.spaces.nasbench201 import NasBench201, alive
 from rhnas.networks.spaces.registry import NETWORK_SPACES, network_space
 from rhnas.networks.spaces.residual import ResidualSpace
 from rhnas.networks.spaces.slots import SlotSpace
@@ -88,7 +88,7 @@ def through(space, rng):
     """A random network that leads somewhere: a cell of NAS-Bench-201 may not."""
     while True:
         architecture = space.sample(rng)
-        if space.name != "nasbench201" or any(alive(architecture)):
+        if not isinstance(space, NasBench201) or any(alive(architecture)):
             return architecture
 
 

@@ -106,6 +106,15 @@ BENCHMARKS = {
             about="NAS-Bench-201: the negative control, the best accelerator does not depend on the network",
         ),
         Benchmark(
+            name="nasbench201-imagenet16",
+            networks="nasbench201-imagenet16",
+            accuracy=partial(nasbench201_accuracy, dataset="ImageNet16-120"),
+            space="vta-intel",
+            span=(36.0, 46.8),
+            thresholds=(40.0, 46.0),
+            about="NAS-Bench-201 with ImageNet16-120's accuracies: the negative control once more",
+        ),
+        Benchmark(
             name="nasbench201-small",
             networks="nasbench201",
             accuracy=partial(nasbench201_accuracy, dataset="cifar100"),

@@ -68,7 +68,7 @@ def nasbench201_accuracy(space: NetworkSpace, dataset: str) -> FloatArray:
     """NAS-Bench-201: test accuracy in percent after 200 epochs, float64 (N,).
 
     Args:
-        space: ``nasbench201``.
+        space: ``nasbench201``, or its cells on other pictures.
         dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
 
     Raises:

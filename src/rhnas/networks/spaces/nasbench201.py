@@ -117,6 +117,19 @@ class NasBench201(SlotSpace):
         return tuple(found)
 
 
+class NasBench201Imagenet16(NasBench201):
+    """The same cells on ImageNet16-120: 120 classes of ImageNet at 16x16 pixels.
+
+    Example:
+        >>> 4 * NasBench201Imagenet16().workload((3,) * 6).macs - NasBench201().workload((3,) * 6).macs
+        30080
+    """
+
+    name = "nasbench201-imagenet16"
+    picture = (3, 16, 16)
+    classes = 120
+
+
 Layers = tuple[Layer, ...]
 
 

@@ -14,7 +14,7 @@ from rhnas.networks.spaces.cifar import CIFAR, CIFAR_LARGE, CIFAR_WIDE
 from rhnas.networks.spaces.digits import DIGITS
 from rhnas.networks.spaces.macro import Macro
 from rhnas.networks.spaces.mbconv import MBCONV
-from rhnas.networks.spaces.nasbench201 import NasBench201
+from rhnas.networks.spaces.nasbench201 import NasBench201, NasBench201Imagenet16
 from rhnas.networks.spaces.residual import ResidualSpace
 from rhnas.networks.spaces.sizes import DIGITS_SIZES
 
@@ -25,6 +25,7 @@ NETWORK_SPACES: dict[str, Callable[[], NetworkSpace]] = {
     "cifar-wide": partial(ResidualSpace, CIFAR_WIDE),
     "macro": Macro,
     "nasbench201": NasBench201,
+    "nasbench201-imagenet16": NasBench201Imagenet16,
     "mbconv": partial(ResidualSpace, MBCONV),
     "digits-sizes": partial(ResidualSpace, DIGITS_SIZES),
 }
