@@ -29,7 +29,7 @@ SIZES = ((500, 375), (375, 500), (500, 333), (640, 480))
 SCHEMES = ("baseline", "hardware_only", "two_stage", "found")
 BUDGETS = (
     *(f"task.classes={CLASSES}", "task.validation=20", "nas.epochs=2", "nas.warmup=1", "nas.batch=10"),
-    *("nas.candidates=2", "agent.evaluations=60", "agent.every=1", "train.epochs=1", "train.batch=10"),
+    *("nas.candidates=2", "agent.every=1", "train.epochs=1", "train.batch=10"),
     *("quantize.batch=10", "quantize.calibration=16", "run.threads=1", "run.device=cpu"),
 )
 """How the run differs from the preset."""
