@@ -1,9 +1,10 @@
 """Verify the default accelerator and what searches find for different networks, end to end.
 
-``python benchmarks/verified_designs.py`` searches the best accelerator of a chip for each network, compiles
-the network for it, runs pictures of noise on the golden model, the simulator and the generated Verilog, and
-synthesizes the accelerator. It writes ``results/verified/NAME.json`` and goes on where it stopped: a step
-that has its keys there is skipped. ``--table`` prints the results as a Markdown table; ``--case`` does one.
+``python benchmarks/verified_designs.py`` searches the best accelerator of a chip for each network, five small
+ones and two ResNets at 224 x 224 pixels, compiles the network for it, runs pictures of noise on the golden
+model, the simulator and the generated Verilog, and synthesizes the accelerator. It writes
+``results/verified/NAME.json`` and goes on where it stopped: a step that has its keys there is skipped.
+``--table`` prints the results as a Markdown table; ``--case`` does one.
 
 Networks carry random weights and scales calibrated on noise: what is proved is arithmetic and cycles.
 """
@@ -36,7 +37,7 @@ from rhnas.vta.spaces import VTA_WIDE
 from rhnas.workload import LayerKind, Workload
 
 RESULTS = Path(__file__).parents[1] / "results" / "verified"
-TECHNOLOGY, PART = "horowitz45", "xc7z020"
+TECHNOLOGY = "horowitz45"
 CALIBRATION_PICTURES = 8
 
 
@@ -92,12 +93,32 @@ def inverted() -> Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A network, and what its accelerator is chosen by; without a space it is the default."""
+    """A network, and what its accelerator is chosen by; without a space it is the default.
+
+    Attributes:
+        network: Makes it.
+        space: The platform's design space.
+        objective: What is minimised.
+        limits: The chip's budget.
+        part: FPGA that the design must fit.
+        agent: That searches it.
+    """
 
     network: Callable[[], Workload]
     space: str | None = "vta"
     objective: Objective = Objective.EDP
     limits: Mapping[str, int] | None = None
+    part: str = "xc7z020"
+    agent: str = "ppo"
+
+
+def imagenet(name: str) -> dict[str, Case]:
+    """A network of the zoo at 224 x 224 pixels, on the default accelerator and on the best of its chip."""
+    network, part = partial(load_network, name), "xczu3eg"
+    return {
+        f"{name}-default": Case(network=network, space=None, part=part),
+        name: Case(network=network, part=part, agent="pretrained"),
+    }
 
 
 CHIP = {"macs": 256, "bus_bits": 64, "sram_kib": 448}
@@ -109,6 +130,8 @@ CASES = {
     "vgg": Case(network=vgg, limits=CHIP, objective=Objective.LATENCY),
     "bottlenecks": Case(network=bottlenecks, limits={**CHIP, "macs": 512, "bus_bits": 128}),
     "inverted": Case(network=inverted, limits=CHIP, objective=Objective.ENERGY),
+    **imagenet("resnet18"),
+    **imagenet("resnet50"),
 }
 
 
@@ -120,12 +143,14 @@ def found(case: Case, budget: int, seed: int) -> dict[str, Any]:
         network=case.network(),
         space=case.space,
         objective=case.objective,
-        fpga=PART,
+        fpga=case.part,
         limits=dict(case.limits or {}),
         options={"technology": TECHNOLOGY},
     )
     task = Task(VtaPlatform(), question)
-    answer = optimize(task, make_agent("ppo", task.designs, Seeds(root=seed)), budget=budget, yardstick=False)
+    answer = optimize(
+        task, make_agent(case.agent, task.designs, Seeds(root=seed)), budget=budget, yardstick=False
+    )
     return {"accelerator": dict(answer.best.accelerator), "evaluations": answer.evaluations}
 
 
@@ -192,7 +217,7 @@ def verify(name: str, options: argparse.Namespace) -> None:
         realization = toolchain.compile(network, row, case.objective, technology=TECHNOLOGY)
         keep(run(realization, pictures, golden.run(network, pictures)) | {"images": options.images})
     if "synthesis" not in result:
-        keep({"synthesis": toolchain.synthesize(row, PART)})
+        keep({"synthesis": toolchain.synthesize(row, case.part)})
 
 
 def table() -> None:
@@ -212,7 +237,7 @@ def table() -> None:
         fields = ("luts", "flip_flops", "dsps", "bram_blocks")
         used = [f"{synthesis[field]:,}" if synthesis else "" for field in fields]
         row = result["accelerator"]
-        model = estimate(VTA_WIDE.decode(VTA_WIDE.encode(row)[None]), PARTS[PART])
+        model = estimate(VTA_WIDE.decode(VTA_WIDE.encode(row)[None]), PARTS[CASES[name].part])
         used += [f"{int(getattr(model, field)[0]):,}" for field in fields if field != "flip_flops"]
         design = VtaPlatform().label(row)
         print(f"| {' | '.join([name, result['network'], design, *told, exact, *used])} |")
