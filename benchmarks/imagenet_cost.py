@@ -93,7 +93,7 @@ def table(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Search what is not there yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--agent", default="local_search")
+    parser.add_argument("--agent", default="pretrained")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=300, help="evaluations of a search")
     parser.add_argument("--effort", type=int, default=300, help="boxes of designs that a proof may price")
