@@ -36,12 +36,17 @@ def test_the_table_is_what_the_results_say(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results" / "digits-seed0", tmp_path / "results" / "digits-seed0")
     shutil.copytree(ROOT / "results" / "digits-seed1", tmp_path / "results" / "digits-seed1")
     said = headline(tmp_path, "digits", "--cells", "a0", "a1", "c0", "--table")
-    results = [json.loads((ROOT / f"results/digits-seed{s}/result.json").read_text()) for s in (0, 1)]
+    results, proofs = (
+        [json.loads((ROOT / f"results/digits-seed{s}/{name}.json").read_text()) for s in (0, 1)]
+        for name in ("result", "verify")
+    )
     rows = table(said, "| cell | scheme | test")
     assert [row[1] for row in rows] == ["baseline", "hardware_only", "two_stage", "found"] * 2
-    for row, (result, key) in zip(rows, [(r, row[1]) for r in results for row in rows[:4]], strict=True):
-        assert row[3] == f"{result[key]['accuracy_int8']:.2%}"
-        assert row[5] == f"{result[key]['cycles_simulated']:,} (simulated)"
+    keys = [row[1] for row in rows[:4]]
+    known = [(r[key], v["schemes"][key]) for r, v in zip(results, proofs, strict=True) for key in keys]
+    for row, (result, proof) in zip(rows, known, strict=True):
+        assert row[3] == f"{result['accuracy_int8']:.2%}"
+        assert row[5] == f"{proof['cycles']['rtl']:,} (rtl)"
         assert row[7] == "not run", "there is no clock without placement"
     parts = {row[0]: row[1:] for row in table(said, "| ratio over 2 seeds")}
     joint = [r["two_stage"]["cycles_simulated"] / r["found"]["cycles_simulated"] for r in results]
