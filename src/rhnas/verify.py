@@ -178,8 +178,9 @@ def _prove(
         entry["synthesis"] = twin.get("synthesis") or dict(toolchain.synthesize(design.accelerator, fpga))
         yield entry
     if checks.place:
-        placed = toolchain.place(design.accelerator, lambda doing: tell(f"{name}: {doing}"))
-        entry["placement"] = dict(placed)
+        entry["placement"] = twin.get("placement") or dict(
+            toolchain.place(design.accelerator, lambda doing: tell(f"{name}: {doing}"))
+        )
         entry["fmax_mhz"] = entry["placement"]["fmax_mhz"]
         yield entry
 
@@ -218,7 +219,7 @@ def _simulated(
     total = sum(modelled.values())
     return {
         "images": len(expected),
-        **_exactness(entry, "simulated", run, expected),
+        **_exactness(entry, "simulated", _equal(run, expected)),
         "cycles": {**entry["cycles"], "modelled": total, "simulated": run.cycles[0]},
         "cycles_error": total / run.cycles[0] - 1,
         "clock_mhz": CLOCK_MHZ,
@@ -235,7 +236,7 @@ def _rtl(
 ) -> dict[str, Any]:
     return {
         "images_rtl": len(expected),
-        **_exactness(entry, "rtl", run, expected),
+        **_exactness(entry, "rtl", _equal(run, expected)),
         "cycles": {**entry["cycles"], "rtl": run.cycles[0]},
         "cycles_equal": run.cycles == simulated.cycles,
     }
@@ -243,20 +244,23 @@ def _rtl(
 
 def _rtl_of(entry: Mapping[str, Any], twin: Mapping[str, Any]) -> dict[str, Any]:
     """As ``_rtl``, from another scheme's run of the same program on the same hardware."""
-    exact = {**entry["exact"], "rtl": twin["exact"]["rtl"]}
     cycles = {**entry["cycles"], "rtl": twin["cycles"]["rtl"]}
     return {
         "images_rtl": twin["images_rtl"],
-        "exact": exact,
-        "bit_exact": all(exact.values()),
+        **_exactness(entry, "rtl", twin["exact"]["rtl"]),
         "cycles": cycles,
         "cycles_equal": twin["cycles_equal"] and cycles["rtl"] == cycles["simulated"],
     }
 
 
-def _exactness(entry: Mapping[str, Any], how: str, run: Execution, expected: Int8Array) -> dict[str, Any]:
-    """Whether every picture's scores are the golden model's, in this run and in all runs."""
-    exact = {**entry.get("exact", {}), how: bool(np.array_equal(run.scores, expected))}
+def _equal(run: Execution, expected: Int8Array) -> bool:
+    """Whether every picture's scores are the golden model's."""
+    return bool(np.array_equal(run.scores, expected))
+
+
+def _exactness(entry: Mapping[str, Any], how: str, equal: bool) -> dict[str, Any]:
+    """The same of this run, and of all kinds of run."""
+    exact = {**entry.get("exact", {}), how: equal}
     return {"exact": exact, "bit_exact": all(exact.values())}
 
 

@@ -210,7 +210,7 @@ def test_schemes_that_ended_with_one_design_share_its_verilog(
     result["two_stage"] = {**result["found"], "scheme": "two_stage"}
     (building / "result.json").write_text(json.dumps(result))
     shutil.copyfile(building / "found" / "network.npz", building / "two_stage" / "network.npz")
-    ran, synthesized = [], []
+    ran, synthesized, placed = [], [], []
 
     def run_rtl(self, pictures):
         ran.append(len(pictures))
@@ -221,16 +221,22 @@ def test_schemes_that_ended_with_one_design_share_its_verilog(
         return {"LUT": 7}
 
     monkeypatch.setattr(VtaRealization, "run_rtl", run_rtl)
+
+    def place(self, row, tell):
+        placed.append(row)
+        return {"fmax_mhz": 50.0}
+
     monkeypatch.setattr(VtaToolchain, "synthesize", synthesize)
-    asked = Checks(images=2, rtl=True, synthesize=True)
+    monkeypatch.setattr(VtaToolchain, "place", place)
+    asked = Checks(images=2, rtl=True, synthesize=True, place=True)
     found, twin = (verify(building, [key], asked)["schemes"][key] for key in ("found", "two_stage"))
-    assert (len(ran), len(synthesized)) == (1, 1)
-    alike = ("exact", "bit_exact", "cycles", "cycles_equal", "images_rtl", "synthesis")
+    assert (len(ran), len(synthesized), len(placed)) == (1, 1, 1)
+    alike = ("exact", "bit_exact", "cycles", "cycles_equal", "images_rtl", "synthesis", "fmax_mhz")
     assert {key: twin[key] for key in alike} == {key: found[key] for key in alike}
     verify(building, ["two_stage"], replace(asked, images=3))
     assert ran == [2, 3], "found ran on fewer pictures"
     verify(building, ["baseline"], asked)
-    assert (len(ran), len(synthesized)) == (3, 2), "another accelerator"
+    assert (len(ran), len(synthesized), len(placed)) == (3, 2, 2), "another accelerator"
 
 
 TOO_LARGE = {

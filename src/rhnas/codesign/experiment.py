@@ -42,7 +42,7 @@ from rhnas.nas.supernet import SuperNet
 from rhnas.nas.train import Training, evaluate, halved
 from rhnas.networks.spaces.base import Architecture
 from rhnas.networks.tables import LayerCounts
-from rhnas.quantized import QuantizedNetwork
+from rhnas.quantized import NETWORK_FILE, QuantizedNetwork
 from rhnas.workload import FloatArray, Layer
 
 
@@ -69,7 +69,6 @@ class Run:
         self.counts = LayerCounts.of(problem.networks)
         self.schemes = schemes_with(problem.settings.run.schemes, problem.settings.objective.weight)
         self.searches = searches_of(self.schemes)
-        self.search_of = {scheme.key: scheme.network for scheme in self.schemes}
         exact = any(search.response == "exact" for search in self.searches)
         if exact and problem.designs.count > MOST_DESIGNS:
             raise SettingsError(
@@ -315,12 +314,12 @@ class Run:
         settings = self.problem.settings
         self.progress.stage("certified gap", 1)
         yield dict
-        held = (
-            self._trained(self._choice(self.search_of["baseline"]))["accuracy"] - settings.objective.tolerance
-        )
+        searches = {scheme.key: scheme.network for scheme in self.schemes}
+        baseline = self._trained(self._choice(searches["baseline"]))
+        held = baseline["accuracy"] - settings.objective.tolerance
         networks = {network: None for search in self.searches for network in self._finalists(search)}
         holding = [n for n in networks if self._trained(n)["accuracy"] >= held - ROUNDING]
-        joint = self._searched(self.search_of["found"])
+        joint = self._searched(searches["found"])
         candidates = [
             Measured(architecture=tuple(options), error=error)
             for options, error in zip(joint["candidates"], joint["errors"], strict=True)
@@ -343,7 +342,7 @@ class Run:
         return as_state(integers.packed())
 
     def _integer_path(self, key: str) -> Path:
-        return self.stages.directory / key / "network.npz"
+        return self.stages.directory / key / NETWORK_FILE
 
     def _simulated(self, chosen: Chosen) -> int | None:
         """Cycles of the program that a build of the scheme holds."""

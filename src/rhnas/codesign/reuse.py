@@ -17,6 +17,7 @@ from rhnas.codesign.schemes.table import FURTHER, SCHEMES, searches_of
 from rhnas.codesign.stages import KINDS, Lent, as_state, quantize_name
 from rhnas.errors import CheckpointError, SettingsError
 from rhnas.files import write_atomically
+from rhnas.quantized import NETWORK_FILE
 from rhnas.settings import Settings, parse_settings
 from rhnas.study import CHECKPOINT, CONFIG, PARTS, Study
 
@@ -26,8 +27,6 @@ WEIGHT = "objective.weight"
 """Key by which neither a search for accuracy alone nor the training of a network is changed."""
 INTEGERS = "quantize"
 """Group of settings by which only a network's integers are changed."""
-NETWORK = ("train", "quantize")
-"""Kinds of stages that know one network and no accelerator."""
 MAY_DIFFER = (*CHIP, WEIGHT, INTEGERS, "run.threads", "run.optimum", "run.checkpoint_s")
 """Keys in which a lender may differ."""
 
@@ -62,29 +61,30 @@ class Donor:
             raise SettingsError("a run to reuse must be there", got=str(directory))
         settings = parse_settings(config.read_text(encoding="utf-8"))
         study = Study(directory, settings)
-        self._stages = finished_stages(study)
         chip, weight, integers = _differ(directory, settings, problem.settings)
         if chip:
             _require_same_baseline(settings, problem)
-        if chip or weight:
-            same = {
-                f"search/{search.name}"
-                for search in searches_of(SCHEMES)
-                if not (chip and search.joint) and not (weight and search.weighted)
-            }
-            self._stages = {
-                name: lent
-                for name, lent in self._stages.items()
-                if name in same or name.partition("/")[0] in NETWORK
-            }
-        if integers:
-            self._stages = {
-                name: lent for name, lent in self._stages.items() if not name.startswith(INTEGERS)
-            }
+        self._stages = {
+            name: lent
+            for name, lent in finished_stages(study).items()
+            if _ends_alike(name, chip=chip, weight=weight, integers=integers)
+        }
 
     def stage(self, name: str) -> Lent | None:
         """A finished stage; None where the donor does not have it."""
         return self._stages.get(name)
+
+
+def _ends_alike(stage: str, *, chip: bool, weight: bool, integers: bool) -> bool:
+    """Whether a stage ends with the same in runs that differ so; a training always does."""
+    kind, _, what = stage.partition("/")
+    if kind == "search":
+        search = _SEARCHES[what]
+        return not (chip and search.joint) and not (weight and search.weighted)
+    return not (integers and kind == INTEGERS)
+
+
+_SEARCHES = {search.name: search for search in searches_of((*SCHEMES, *FURTHER.values()))}
 
 
 def _differ(directory: Path, theirs: Settings, ours: Settings) -> tuple[bool, bool, bool]:
@@ -140,7 +140,7 @@ def keep_stages(study: Study, target: Path) -> list[str]:
     """
     target.mkdir(parents=True, exist_ok=True)
     Study(target, study.settings)
-    left_out, beside = [], _integers(study) if study.finished else {}
+    left_out, beside = [], _integer_files(study)
     for name, (result, seconds, trials) in finished_stages(study).items():
         if name in beside:
             continue
@@ -157,7 +157,9 @@ def keep_stages(study: Study, target: Path) -> list[str]:
 
 def finished_stages(study: Study) -> dict[str, Lent]:
     """Network searches, trainings and integers of a run that are done: kept ones, workers' and its own."""
-    found = _integers(study) if study.finished else {}
+    found: dict[str, Lent] = {
+        name: (as_state(path.read_bytes()), 0.0, []) for name, path in _integer_files(study).items()
+    }
     found |= dict(_read_kept(path) for path in sorted((study.directory / KEPT).glob("*.pt.xz")))
     for part in sorted((study.directory / PARTS).glob(f"*/{CHECKPOINT}")):
         found |= stages_of(Study(part.parent, study.settings))
@@ -165,15 +167,14 @@ def finished_stages(study: Study) -> dict[str, Lent]:
     return {name: lent for name, lent in found.items() if name.partition("/")[0] in KINDS}
 
 
-def _integers(study: Study) -> dict[str, Lent]:
-    """The integer networks that a finished run ended with, whose stages need not be kept beside them."""
-    result = study.result()
-    found: dict[str, Lent] = {}
-    for key in (scheme.key for scheme in (*SCHEMES, *FURTHER.values())):
-        path = study.directory / key / "network.npz"
-        if key in result and path.exists():
-            found[quantize_name(tuple(result[key]["options"]))] = as_state(path.read_bytes()), 0.0, []
-    return found
+def _integer_files(study: Study) -> dict[str, Path]:
+    """By stage, the integer networks that a finished run ended with: they need not be kept as stages."""
+    result = study.result() if study.finished else {}
+    keys = [scheme.key for scheme in (*SCHEMES, *FURTHER.values()) if scheme.key in result]
+    files = {
+        quantize_name(tuple(result[key]["options"])): study.directory / key / NETWORK_FILE for key in keys
+    }
+    return {name: path for name, path in files.items() if path.exists()}
 
 
 def _read_kept(path: Path) -> tuple[str, Lent]:
