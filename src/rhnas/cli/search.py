@@ -47,7 +47,7 @@ def search(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Take over what the same run, or one on another chip, has finished; repeatable.",
+            help="Take over what the same run, or one of another chip, weight or quantize recipe, has finished; repeatable.",
         ),
     ] = None,
     until: Annotated[
