@@ -47,7 +47,8 @@ def search(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Take over what the same run, or one of another chip, weight or quantize recipe, has finished; repeatable.",
+            help="Take over what the same run, or one of another chip, weight or recipe for integers, "
+            "has finished; repeatable.",
         ),
     ] = None,
     until: Annotated[
